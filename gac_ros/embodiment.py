@@ -1,0 +1,475 @@
+"""The embodiment: one contract between a robot and a policy.
+
+A YAML file names, in order, what is observed (topic, message type, joint or field path, unit,
+scale, clip, maximum age) and what is commanded (joints, limits, rate limits, safe values). The
+same contract decodes live messages, bag messages and simulator state, so that training and
+control can never disagree about the order or the scale of a number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from enum import Enum
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from gac_ros.errors import EmbodimentError, UnknownRobotError
+from gac_ros.resources import config_directory
+
+# Which units a quantity may have (REP-103: SI). `scale` converts to what the policy should see.
+_UNITS_OF_QUANTITY: dict[str, tuple[str, ...]] = {
+    "position": ("rad", "m"),
+    "velocity": ("rad/s", "m/s"),
+    "effort": ("N*m", "N", "ratio"),
+    "length": ("m",),
+    "linear velocity": ("m/s",),
+    "angular velocity": ("rad/s",),
+    "linear acceleration": ("m/s^2",),
+    "orientation": ("1",),
+}
+_AXES = ("x", "y", "z")
+
+# Every field path of the message kinds with fixed fields, with the quantity it measures.
+_FIXED_FIELDS: dict[str, dict[str, str]] = {
+    "nav_msgs/msg/Odometry": {
+        **{f"pose.pose.position.{axis}": "length" for axis in _AXES},
+        **{f"pose.pose.orientation.{axis}": "orientation" for axis in (*_AXES, "w")},
+        **{f"twist.twist.linear.{axis}": "linear velocity" for axis in _AXES},
+        **{f"twist.twist.angular.{axis}": "angular velocity" for axis in _AXES},
+    },
+    "sensor_msgs/msg/Imu": {
+        **{f"orientation.{axis}": "orientation" for axis in (*_AXES, "w")},
+        **{f"angular_velocity.{axis}": "angular velocity" for axis in _AXES},
+        **{f"linear_acceleration.{axis}": "linear acceleration" for axis in _AXES},
+    },
+    "geometry_msgs/msg/Twist": {
+        **{f"linear.{axis}": "linear velocity" for axis in _AXES},
+        **{f"angular.{axis}": "angular velocity" for axis in _AXES},
+    },
+    "geometry_msgs/msg/PoseStamped": {
+        **{f"pose.position.{axis}": "length" for axis in _AXES},
+        **{f"pose.orientation.{axis}": "orientation" for axis in (*_AXES, "w")},
+    },
+}
+_JOINT_STATE = "sensor_msgs/msg/JointState"
+_FLOAT64_MULTI_ARRAY = "std_msgs/msg/Float64MultiArray"
+_JOINT_QUANTITIES = ("position", "velocity", "effort")
+
+
+class _Contract(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ObservationField(_Contract):
+    """One number of the observation.
+
+    `select` is `position.JOINT`, `velocity.JOINT` or `effort.JOINT` in a JointState, `data.INDEX`
+    in a Float64MultiArray, and the field's path in every other message. The policy sees
+    `clip(scale * value)`.
+    """
+
+    select: str
+    unit: str
+    scale: float = 1.0
+    clip: tuple[float, float] | None = None
+
+    @field_validator("scale")
+    @classmethod
+    def _scale_is_not_zero(cls, value: float) -> float:
+        if value == 0.0:
+            raise ValueError("a scale of 0 erases the field; remove the field instead")
+        return value
+
+    @field_validator("clip")
+    @classmethod
+    def _clip_is_ordered(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and value[0] >= value[1]:
+            raise ValueError(f"the lower bound {value[0]} must be below the upper bound {value[1]}")
+        return value
+
+
+class ObservationChannel(_Contract):
+    """One topic that carries part of the observation; `max_age` in seconds."""
+
+    topic: str = Field(min_length=1)
+    type: Literal[
+        "sensor_msgs/msg/JointState",
+        "nav_msgs/msg/Odometry",
+        "sensor_msgs/msg/Imu",
+        "std_msgs/msg/Float64MultiArray",
+        "geometry_msgs/msg/Twist",
+        "geometry_msgs/msg/PoseStamped",
+    ]
+    max_age: float = Field(gt=0.0)
+    fields: tuple[ObservationField, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _fields_fit_the_message(self) -> ObservationChannel:
+        for field in self.fields:
+            allowed = _units_of(self.type, field.select)
+            if allowed and field.unit not in allowed:
+                raise ValueError(
+                    f"{field.select}: unit '{field.unit}' is not one of {', '.join(allowed)}; "
+                    "ROS messages are in SI units (REP-103), use 'scale' to convert"
+                )
+        return self
+
+
+class ActionField(_Contract):
+    """One number of the action, named by its joint (or by its field path in a Twist).
+
+    Attributes:
+        joint: joint name; `linear.x` ... `angular.z` when the output is a Twist.
+        unit: unit of the command.
+        limits: lowest and highest command.
+        rate_limit: largest change per second, or None for no limit.
+        safe: the command that leaves the robot safe.
+    """
+
+    joint: str = Field(min_length=1)
+    unit: str
+    limits: tuple[float, float]
+    rate_limit: Annotated[float, Field(gt=0.0)] | None = None
+    safe: float = 0.0
+
+    @model_validator(mode="after")
+    def _limits_are_ordered(self) -> ActionField:
+        low, high = self.limits
+        if low >= high:
+            raise ValueError(
+                f"limits of '{self.joint}' are the wrong way round: the lower limit {low} must be "
+                f"below the upper limit {high}"
+            )
+        if not low <= self.safe <= high:
+            raise ValueError(
+                f"the safe value {self.safe} of '{self.joint}' is outside its limits "
+                f"[{low}, {high}]"
+            )
+        return self
+
+
+class CommandKind(str, Enum):
+    """Which message carries the command."""
+
+    ARRAY = "std_msgs/msg/Float64MultiArray"
+    JOINT_TRAJECTORY = "trajectory_msgs/msg/JointTrajectory"
+    JOINT_STATE = "sensor_msgs/msg/JointState"
+    TWIST = "geometry_msgs/msg/Twist"
+
+
+class ActionContract(_Contract):
+    """Where the command goes and what it holds.
+
+    `interface` says what a JointTrajectory or JointState commands: position, velocity or effort.
+    """
+
+    topic: str = Field(min_length=1)
+    type: CommandKind
+    interface: Literal["position", "velocity", "effort"] = "effort"
+    fields: tuple[ActionField, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _fields_fit_the_message(self) -> ActionContract:
+        seen: set[str] = set()
+        for field in self.fields:
+            if field.joint in seen:
+                raise ValueError(f"joint '{field.joint}' appears twice; name each joint once")
+            seen.add(field.joint)
+            if self.type is CommandKind.TWIST:
+                allowed = _units_of("geometry_msgs/msg/Twist", field.joint)
+            else:
+                allowed = _UNITS_OF_QUANTITY[self.interface]
+            if field.unit not in allowed:
+                raise ValueError(
+                    f"{field.joint}: unit '{field.unit}' is not one of {', '.join(allowed)}"
+                )
+        return self
+
+
+class EpisodeReturn(_Contract):
+    """Where the return of an episode comes from.
+
+    `reward_topic` sums the std_msgs/Float64 messages of `topic`; `label` is given when the
+    episode ends; `function` calls `package.module:function(episode) -> float`.
+    """
+
+    source: Literal["reward_topic", "label", "function"]
+    topic: str | None = None
+    function: str | None = None
+
+    @model_validator(mode="after")
+    def _source_is_complete(self) -> EpisodeReturn:
+        needed = {"reward_topic": "topic", "function": "function"}.get(self.source)
+        for key in ("topic", "function"):
+            given = getattr(self, key) is not None
+            if given and key != needed:
+                raise ValueError(f"'{key}' has no meaning with source '{self.source}'; remove it")
+            if not given and key == needed:
+                raise ValueError(f"source '{self.source}' needs the key '{key}'")
+        if self.function is not None and self.function.count(":") != 1:
+            raise ValueError(f"function '{self.function}' must read 'package.module:function'")
+        return self
+
+
+class Embodiment(_Contract):
+    """The validated, frozen contract of one robot."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    description: str = ""
+    control_rate: float = Field(gt=0.0)
+    episode_length: int = Field(gt=0)
+    observation: tuple[ObservationChannel, ...] = Field(min_length=1)
+    action: ActionContract
+    episode_return: EpisodeReturn = Field(alias="return")
+    episode_end_topic: str | None = None
+
+    @model_validator(mode="after")
+    def _nothing_is_double(self) -> Embodiment:
+        topics: set[str] = set()
+        for channel in self.observation:
+            if channel.topic in topics:
+                raise ValueError(
+                    f"topic '{channel.topic}' appears twice in 'observation'; put all its fields "
+                    "under one entry"
+                )
+            topics.add(channel.topic)
+            selected: set[str] = set()
+            for field in channel.fields:
+                if field.select in selected:
+                    raise ValueError(
+                        f"'{field.select}' of '{channel.topic}' appears twice; remove one"
+                    )
+                selected.add(field.select)
+        if self.action.topic in topics:
+            raise ValueError(f"topic '{self.action.topic}' is both observed and commanded")
+        return self
+
+    @property
+    def observation_size(self) -> int:
+        """Number of observation fields O."""
+        return sum(len(channel.fields) for channel in self.observation)
+
+    @property
+    def action_size(self) -> int:
+        """Number of action fields A."""
+        return len(self.action.fields)
+
+    @property
+    def control_period(self) -> float:
+        """Seconds between two actions."""
+        return 1.0 / self.control_rate
+
+    @cached_property
+    def observation_names(self) -> tuple[str, ...]:
+        """`topic:select` of every observation field, in order."""
+        return tuple(
+            f"{channel.topic}:{field.select}"
+            for channel in self.observation
+            for field in channel.fields
+        )
+
+    @cached_property
+    def action_names(self) -> tuple[str, ...]:
+        """Joint name of every action field, in order."""
+        return tuple(field.joint for field in self.action.fields)
+
+    @cached_property
+    def action_low(self) -> NDArray[np.float64]:
+        """Lower limits, shape (A,)."""
+        return _frozen([field.limits[0] for field in self.action.fields])
+
+    @cached_property
+    def action_high(self) -> NDArray[np.float64]:
+        """Upper limits, shape (A,)."""
+        return _frozen([field.limits[1] for field in self.action.fields])
+
+    @cached_property
+    def action_max_step(self) -> NDArray[np.float64]:
+        """Largest change from one action to the next, shape (A,); infinite where unlimited."""
+        return _frozen(
+            [
+                math.inf if field.rate_limit is None else field.rate_limit * self.control_period
+                for field in self.action.fields
+            ]
+        )
+
+    @cached_property
+    def safe_action(self) -> NDArray[np.float64]:
+        """The action that leaves the robot safe, shape (A,)."""
+        return _frozen([field.safe for field in self.action.fields])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data with the keys of the YAML file."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the contract; the description does not count."""
+        content = {key: value for key, value in self.to_dict().items() if key != "description"}
+        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def differences(self, other: Embodiment) -> list[str]:
+        """What differs from `other`, one line each; empty when the contracts are the same."""
+        mine, theirs = self.to_dict(), other.to_dict()
+        mine.pop("description"), theirs.pop("description")
+        return _differences("", mine, theirs)
+
+
+def _units_of(message_type: str, select: str) -> tuple[str, ...]:
+    """Units allowed for a field; empty when any unit is allowed. ValueError: no such field."""
+    if message_type == _JOINT_STATE:
+        quantity, _, joint = select.partition(".")
+        if quantity not in _JOINT_QUANTITIES or not joint:
+            raise ValueError(
+                f"'{select}' must read position.JOINT, velocity.JOINT or effort.JOINT"
+            )
+        return _UNITS_OF_QUANTITY[quantity]
+    if message_type == _FLOAT64_MULTI_ARRAY:
+        prefix, _, index = select.partition(".")
+        if prefix != "data" or not index.isdecimal():
+            raise ValueError(f"'{select}' must read data.INDEX, for example data.0")
+        return ()
+    fields = _FIXED_FIELDS[message_type]
+    if select not in fields:
+        raise ValueError(
+            f"{message_type} has no number '{select}'; it has {', '.join(sorted(fields))}"
+        )
+    return _UNITS_OF_QUANTITY[fields[select]]
+
+
+def _frozen(values: list[float]) -> NDArray[np.float64]:
+    array = np.array(values, dtype=np.float64)
+    array.setflags(write=False)
+    return array
+
+
+def _differences(path: str, mine: Any, theirs: Any) -> list[str]:
+    if isinstance(mine, dict) and isinstance(theirs, dict):
+        lines = []
+        for key in [*mine, *(key for key in theirs if key not in mine)]:
+            where = f"{path}.{key}" if path else str(key)
+            lines += _differences(where, mine.get(key), theirs.get(key))
+        return lines
+    if isinstance(mine, list) and isinstance(theirs, list) and len(mine) == len(theirs):
+        lines = []
+        for index, (left, right) in enumerate(zip(mine, theirs, strict=True)):
+            name = left.get("topic") or left.get("joint") or left.get("select") if isinstance(
+                left, dict
+            ) else None
+            lines += _differences(f"{path}[{name or index}]", left, right)
+        return lines
+    if mine == theirs:
+        return []
+    if isinstance(mine, list) and isinstance(theirs, list):
+        return [f"{path}: {_names(mine)} against {_names(theirs)}"]
+    return [f"{path}: {mine!r} against {theirs!r}"]
+
+
+def _names(items: list[Any]) -> str:
+    names = [
+        str(item.get("topic") or item.get("joint") or item.get("select"))
+        if isinstance(item, dict)
+        else str(item)
+        for item in items
+    ]
+    return f"{len(items)} entries ({', '.join(names)})"
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML's own loader keeps the last of two equal keys silently; a contract must not."""
+
+
+def _unique_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    mapping: dict[Any, Any] = {}
+    for key_node, value_node in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if key in mapping:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key '{key}' appears twice", key_node.start_mark
+            )
+        mapping[key] = loader.construct_object(value_node, deep=True)
+    return mapping
+
+
+_UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
+
+
+def embodiment_from_dict(content: Any, *, origin: str) -> Embodiment:
+    """Validate plain data; `origin` names the file in errors.
+
+    Raises:
+        EmbodimentError: naming the origin, the key and the remedy.
+    """
+    if not isinstance(content, dict):
+        raise EmbodimentError(f"{origin}: the file must hold a mapping with the key 'name' first")
+    try:
+        return Embodiment.model_validate(content)
+    except ValidationError as error:
+        raise EmbodimentError(_first_problem(origin, error)) from error
+
+
+def _first_problem(origin: str, error: ValidationError) -> str:
+    problem = error.errors()[0]
+    where = ".".join(str(part) for part in problem["loc"]) or "(top level)"
+    remedies = {
+        "extra_forbidden": "unknown key; remove it or correct its spelling",
+        "missing": "required key is missing; add it",
+    }
+    what = remedies.get(problem["type"])
+    if what is None:
+        what = problem["msg"].removeprefix("Value error, ")
+        given = problem["input"]
+        if isinstance(given, (str, int, float, bool)) and problem["type"] != "value_error":
+            what += f" (it is {given!r})"
+    more = len(error.errors()) - 1
+    return f"{origin}: {where}: {what}" + (f" (and {more} more)" if more else "")
+
+
+def load_embodiment(path: Path | str) -> Embodiment:
+    """Read and validate an embodiment file.
+
+    Raises:
+        EmbodimentError: the file cannot be read or breaks the contract's rules.
+    """
+    path = Path(path)
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise EmbodimentError(f"{path}: cannot be read ({error}); check the path") from error
+    except yaml.YAMLError as error:
+        summary = " ".join(str(error).split())
+        raise EmbodimentError(f"{path}: not valid YAML: {summary}") from error
+    return embodiment_from_dict(content, origin=str(path))
+
+
+def known_robots() -> tuple[str, ...]:
+    """Names of the packaged embodiments."""
+    return tuple(
+        sorted(path.stem for path in (config_directory() / "embodiments").glob("*.yaml"))
+    )
+
+
+def find_embodiment(robot: str) -> Embodiment:
+    """Embodiment of a packaged robot's name, or of the path of a YAML file.
+
+    Raises:
+        UnknownRobotError: neither a packaged robot nor a file.
+        EmbodimentError: the file is wrong.
+    """
+    if robot.endswith((".yaml", ".yml")):
+        return load_embodiment(robot)
+    if robot not in known_robots():
+        raise UnknownRobotError(
+            f"unknown robot '{robot}'; known are {', '.join(known_robots())}, "
+            "or give the path of an embodiment file (*.yaml)"
+        )
+    return load_embodiment(config_directory() / "embodiments" / f"{robot}.yaml")

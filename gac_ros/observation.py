@@ -1,0 +1,169 @@
+"""Decode messages into the observation, by the embodiment's contract."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gac_ros.embodiment import Embodiment, ObservationChannel
+from gac_ros.errors import DecodeError
+from gac_ros.messages import FLOAT64_MULTI_ARRAY, JOINT_STATE
+
+
+class ChannelDecoder:
+    """Decodes the messages of one topic to its part of the observation."""
+
+    def __init__(self, channel: ObservationChannel) -> None:
+        self.channel = channel
+        self._scale = np.array([field.scale for field in channel.fields])
+        unlimited = (-np.inf, np.inf)
+        self._low = np.array([(field.clip or unlimited)[0] for field in channel.fields])
+        self._high = np.array([(field.clip or unlimited)[1] for field in channel.fields])
+        self._clips = any(field.clip is not None for field in channel.fields)
+        self._read = _reader(channel)
+
+    def decode(self, message: Any) -> NDArray[np.float64]:
+        """The channel's numbers, float64 of shape (fields,), scaled and clipped.
+
+        NaN and infinity pass through: what to do about them is the controller's decision.
+
+        Raises:
+            DecodeError: a joint or an element is missing.
+        """
+        values = self._read(message) * self._scale
+        return np.clip(values, self._low, self._high) if self._clips else values
+
+
+def _reader(channel: ObservationChannel) -> Callable[[Any], NDArray[np.float64]]:
+    if channel.type == JOINT_STATE:
+        return _JointStateReader(channel)
+    if channel.type == FLOAT64_MULTI_ARRAY:
+        return _ArrayReader(channel)
+    getters = [attrgetter(field.select) for field in channel.fields]
+    return lambda message: np.array([get(message) for get in getters], dtype=np.float64)
+
+
+class _JointStateReader:
+    """Matches joints by name; the match is kept while the publisher keeps its order."""
+
+    def __init__(self, channel: ObservationChannel) -> None:
+        self._topic = channel.topic
+        self._wanted = [field.select.split(".", 1) for field in channel.fields]
+        self._names: list[str] | None = None
+        # Per quantity: where its fields stand in the channel, and which joints they read.
+        self._columns: list[tuple[str, NDArray[np.intp], NDArray[np.intp]]] = []
+
+    def __call__(self, message: Any) -> NDArray[np.float64]:
+        if message.name != self._names:
+            self._match(list(message.name))
+        values = np.empty(len(self._wanted))
+        for quantity, positions, joints in self._columns:
+            numbers = np.asarray(getattr(message, quantity), dtype=np.float64)
+            if len(numbers) != len(message.name):
+                raise DecodeError(
+                    f"{self._topic}: {quantity} has {len(numbers)} numbers for "
+                    f"{len(message.name)} joints; the publisher must fill '{quantity}'"
+                )
+            values[positions] = numbers[joints]
+        return values
+
+    def _match(self, names: list[str]) -> None:
+        if len(set(names)) != len(names):
+            raise DecodeError(f"{self._topic}: a joint appears twice in {names}")
+        missing = sorted({joint for _, joint in self._wanted if joint not in names})
+        if missing:
+            raise DecodeError(
+                f"{self._topic}: joint {', '.join(missing)} is missing; the message has "
+                f"{', '.join(names) or 'no joints'}"
+            )
+        columns = []
+        for quantity in ("position", "velocity", "effort"):
+            positions = [i for i, (kind, _) in enumerate(self._wanted) if kind == quantity]
+            if positions:
+                joints = [names.index(self._wanted[i][1]) for i in positions]
+                columns.append((quantity, np.array(positions), np.array(joints)))
+        self._columns = columns
+        self._names = names
+
+
+class _ArrayReader:
+    def __init__(self, channel: ObservationChannel) -> None:
+        self._topic = channel.topic
+        self._indices = np.array([int(field.select.split(".")[1]) for field in channel.fields])
+
+    def __call__(self, message: Any) -> NDArray[np.float64]:
+        data = np.asarray(message.data, dtype=np.float64)
+        if len(data) <= self._indices.max():
+            raise DecodeError(
+                f"{self._topic}: the array has {len(data)} elements, the embodiment reads "
+                f"data.{self._indices.max()}"
+            )
+        return data[self._indices]
+
+
+class ObservationFrame:
+    """The newest value of every channel, with the time it arrived.
+
+    Mutable on purpose: it is the controller's one view of the robot, updated by each message.
+    Never filled with zeros: an observation exists only when every channel has been heard.
+    """
+
+    def __init__(self, embodiment: Embodiment) -> None:
+        self._decoders: dict[str, ChannelDecoder] = {}
+        self._slices: dict[str, slice] = {}
+        start = 0
+        for channel in embodiment.observation:
+            self._decoders[channel.topic] = ChannelDecoder(channel)
+            self._slices[channel.topic] = slice(start, start + len(channel.fields))
+            start += len(channel.fields)
+        self._values = np.full(start, np.nan)
+        self._received: dict[str, float] = {}
+        self._fresh: set[str] = set()
+
+    def clear(self) -> None:
+        """Forget everything, as at the start of an episode."""
+        self._values[:] = np.nan
+        self._received.clear()
+        self._fresh.clear()
+
+    def update(self, topic: str, message: Any, received: float) -> None:
+        """Take in a message of a channel; `received` in seconds on the caller's clock.
+
+        Raises:
+            DecodeError: the message lacks something; the channel keeps its older value and age.
+        """
+        self._values[self._slices[topic]] = self._decoders[topic].decode(message)
+        self._received[topic] = received
+        self._fresh.add(topic)
+
+    def missing(self) -> tuple[str, ...]:
+        """Topics not heard since the last `clear`."""
+        return tuple(topic for topic in self._decoders if topic not in self._received)
+
+    def stale(self, now: float) -> tuple[str, ...]:
+        """Topics heard before, but longer ago than their maximum age."""
+        return tuple(
+            topic
+            for topic, received in self._received.items()
+            if now - received > self._decoders[topic].channel.max_age
+        )
+
+    def age(self, now: float) -> float:
+        """Seconds since the oldest channel was heard; infinite while one is missing."""
+        if self.missing():
+            return float("inf")
+        return now - min(self._received.values())
+
+    @property
+    def fresh(self) -> bool:
+        """Whether every channel was heard since the last `take`."""
+        return len(self._fresh) == len(self._decoders)
+
+    def take(self) -> NDArray[np.float64]:
+        """The observation, float64 of shape (O,); NaN where a channel was never heard."""
+        self._fresh.clear()
+        return self._values.copy()
