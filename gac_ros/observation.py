@@ -134,11 +134,12 @@ class ObservationFrame:
         """Take in a message of a channel; `received` in seconds on the caller's clock.
 
         Raises:
-            DecodeError: the message lacks something; the channel keeps its older value and age.
+            DecodeError: the message lacks something. The channel counts as heard, so that a
+                decision follows, but keeps its older value and age.
         """
+        self._fresh.add(topic)
         self._values[self._slices[topic]] = self._decoders[topic].decode(message)
         self._received[topic] = received
-        self._fresh.add(topic)
 
     def missing(self) -> tuple[str, ...]:
         """Topics not heard since the last `clear`."""

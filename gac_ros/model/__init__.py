@@ -1,0 +1,1 @@
+"""The Generative Actor Critic model: prior, trajectory generator, return predictor, one joint."""

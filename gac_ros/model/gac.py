@@ -1,0 +1,129 @@
+"""The joint model p(z0) p(tau | z) p(y | z), z = U(z0), of Generative Actor Critic.
+
+Source: arXiv 2512.21527. `log_joint` is the only likelihood: posterior sampling climbs it in z0,
+learning climbs it in the weights.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from gac_ros.model.config import ModelConfig
+from gac_ros.model.generator import Generator
+from gac_ros.model.prior import make_prior
+from gac_ros.model.returns import ReturnPredictor
+
+
+@dataclass(frozen=True)
+class TrajectoryWindows:
+    """W windows of L steps from each of B episodes, normalised.
+
+    Attributes:
+        observations: (B, W, L, O).
+        previous_actions: the action before each step, (B, W, L, A); zero at the start.
+        actions: (B, W, L, A).
+        steps: index in the episode, (B, W, L).
+        present: whether the step exists, (B, W, L).
+        scored: whether the step counts in the likelihood, (B, W, L).
+        lengths: steps of the whole episode that could be scored, (B,).
+    """
+
+    observations: Tensor
+    previous_actions: Tensor
+    actions: Tensor
+    steps: Tensor
+    present: Tensor
+    scored: Tensor
+    lengths: Tensor
+
+
+@dataclass(frozen=True)
+class LogJoint:
+    """Terms of log p(tau, y, z0), each (B,)."""
+
+    prior: Tensor
+    actions: Tensor
+    returns: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """Their sum, (B,)."""
+        return self.prior + self.actions + self.returns
+
+
+class GacModel(nn.Module):
+    """Prior, actor and critic."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.prior = make_prior(config)
+        self.generator = Generator(config)
+        self.returns = ReturnPredictor(config)
+
+    def plan(self, z0: Tensor) -> Tensor:
+        """z = U(z0): (B, N, D) -> (B, N, D)."""
+        return self.prior(z0)
+
+    def log_prior(self, z0: Tensor) -> Tensor:
+        """log N(z0; 0, I) up to its constant, (B,)."""
+        return -0.5 * z0.flatten(1).square().sum(-1)
+
+    def log_return(self, z: Tensor, y: Tensor) -> Tensor:
+        """log p(y | z) up to its constant, averaged over the ensemble, (B,).
+
+        The average of the members' log densities lets each member learn from every episode.
+        """
+        error = (self.returns(z) - y[:, None]) / self.config.return_std
+        return -0.5 * error.square().mean(-1)
+
+    def log_actions(self, z: Tensor, windows: TrajectoryWindows) -> Tensor:
+        """Estimate of log p(tau | z) of the whole episode from its windows, (B,).
+
+        The mean log density of the scored steps times the episode's length: unbiased when every
+        step is equally likely to be scored.
+        """
+        batch, count, length = windows.steps.shape
+
+        def flat(x: Tensor) -> Tensor:
+            return x.reshape(batch * count, length, *x.shape[3:])
+
+        mean = self.generator(
+            z.repeat_interleave(count, dim=0),
+            flat(windows.observations),
+            flat(windows.previous_actions),
+            flat(windows.steps),
+            flat(windows.present),
+        )
+        error = (flat(windows.actions) - mean) / self.config.action_std
+        per_step = -0.5 * error.square().sum(-1) * flat(windows.scored)
+        per_episode = per_step.view(batch, -1).sum(-1)
+        scored = windows.scored.view(batch, -1).sum(-1).clamp(min=1)
+        return per_episode * windows.lengths / scored
+
+    def log_joint(self, z0: Tensor, windows: TrajectoryWindows, y: Tensor) -> LogJoint:
+        """Terms of log p(tau, y, z0), each up to a constant.
+
+        Args:
+            z0: (B, N, D).
+            windows: of the B episodes.
+            y: standardised returns (B,).
+        """
+        z = self.plan(z0)
+        return LogJoint(self.log_prior(z0), self.log_actions(z, windows), self.log_return(z, y))
+
+    def predicted_return(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and spread over the ensemble of the standardised return, each (B,)."""
+        members = self.returns(z)
+        if members.shape[1] == 1:
+            return members[:, 0], torch.zeros_like(members[:, 0])
+        return members.mean(-1), members.std(-1)
+
+    @property
+    def shell_radius(self) -> float:
+        """sqrt(n): where the mass of an n-dimensional standard normal lies."""
+        return math.sqrt(self.config.plan_size)

@@ -1,0 +1,209 @@
+"""Policy improvement as inference on the learned model: exploit, explore, and LPT's sampling.
+
+Sources: Generative Actor Critic (arXiv 2512.21527) for exploit and explore; Latent Plan
+Transformer (arXiv 2402.04647) for posterior sampling with a guidance weight.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from gac_ros.errors import ConfigurationError, EpisodeError
+from gac_ros.model.gac import GacModel
+from gac_ros.model.langevin import sample_langevin
+from gac_ros.normalization import Normalizer
+
+Mode = Literal["exploit", "explore", "posterior"]
+MODES: tuple[Mode, ...] = ("exploit", "explore", "posterior")
+
+
+class PlannerConfig(BaseModel):
+    """How plans are found.
+
+    Attributes:
+        candidates: plans optimised or sampled side by side; the best (exploit) or the first
+            (explore, posterior) is used.
+        start: where exploitation starts: `best` chains of the training data, `prior` samples, or
+            the prior's `mode` (z0 = 0).
+        exploit_steps: ascent steps of exploitation.
+        exploit_rate: its step size (Adam, in units of z0).
+        shell_weight: penalty on the part of |z0| beyond sqrt(n); without it the optimiser leaves
+            the region that the data explain and the predicted return means nothing.
+        langevin_steps: moves of explore and posterior sampling.
+        langevin_step_size: their step (convention of `langevin_move`).
+        explore_increment: delta-y of exploration in standard deviations of the data's returns:
+            the target is the best return of the data plus this.
+        posterior_weight: w of LPT's p(z0) p(y | z)^w.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    candidates: int = Field(default=32, gt=0)
+    start: Literal["best", "prior", "mode"] = "best"
+    exploit_steps: int = Field(default=50, ge=0)
+    exploit_rate: float = Field(default=0.05, gt=0.0)
+    shell_weight: float = Field(default=10.0, ge=0.0)
+    langevin_steps: int = Field(default=100, gt=0)
+    langevin_step_size: float = Field(default=0.1, gt=0.0)
+    explore_increment: float = Field(default=0.5, ge=0.0)
+    posterior_weight: float = Field(default=1.0, gt=0.0)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An immutable plan for one episode.
+
+    Attributes:
+        z0: (N, D) float32.
+        z: U(z0), (N, D) float32.
+        mode: how it was found.
+        predicted_return: the ensemble's mean, in units of the return.
+        predicted_return_std: the ensemble's spread.
+        target_return: the return asked for; None when exploiting.
+    """
+
+    z0: NDArray[np.float32]
+    z: NDArray[np.float32]
+    mode: Mode
+    predicted_return: float
+    predicted_return_std: float
+    target_return: float | None = None
+
+    def to_json(self) -> str:
+        """JSON that keeps every digit of z0 and z."""
+        content = asdict(self)
+        content["z0"], content["z"] = self.z0.tolist(), self.z.tolist()
+        return json.dumps(content)
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> Plan:
+        """Inverse of `to_json` after parsing.
+
+        Raises:
+            EpisodeError: a key is missing.
+        """
+        try:
+            arrays = {key: np.array(content[key], dtype=np.float32) for key in ("z0", "z")}
+            return cls(**{**content, **arrays})
+        except (KeyError, TypeError, ValueError) as error:
+            raise EpisodeError(f"the recorded plan cannot be read ({error})") from error
+
+
+class Planner:
+    """Finds plans with a trained model. It holds no state between calls.
+
+    Args:
+        model: trained, in evaluation mode.
+        normalizer: of the model's data.
+        best_plans: z0 (M, N, D) of the training data's best episodes; may be empty.
+        config: see `PlannerConfig`.
+    """
+
+    def __init__(
+        self, model: GacModel, normalizer: Normalizer, best_plans: Tensor, config: PlannerConfig
+    ) -> None:
+        self._model = model
+        self._normalizer = normalizer
+        self._best_plans = best_plans
+        self.config = config
+
+    def plan(self, mode: Mode, seed: int, *, target_return: float | None = None) -> Plan:
+        """One plan; the same arguments give the same plan.
+
+        Args:
+            mode: how to plan.
+            seed: of the candidates and the sampling noise.
+            target_return: for explore and posterior; by default the data's best return, plus
+                `explore_increment` when exploring.
+
+        Raises:
+            ConfigurationError: unknown mode.
+        """
+        generator = torch.Generator(device="cpu").manual_seed(seed)
+        if mode == "exploit":
+            return self._finish(self.exploit(generator)[:1], mode, None)
+        if target_return is None:
+            target_return = self.default_target(mode)
+        weight = self.config.posterior_weight if mode == "posterior" else 1.0
+        samples = self.sample(1, target_return, weight, generator)
+        return self._finish(samples, mode, target_return)
+
+    def default_target(self, mode: Mode) -> float:
+        """Target return of explore and posterior when none is given."""
+        if mode == "posterior":
+            return self._normalizer.return_max
+        if mode == "explore":
+            increment = self.config.explore_increment * self._normalizer.return_std
+            return self._normalizer.return_max + increment
+        raise ConfigurationError(f"unknown mode '{mode}'; choose one of {', '.join(MODES)}")
+
+    def exploit(self, generator: torch.Generator) -> Tensor:
+        """Candidates z0 (C, N, D) climbed to a high expected return, best first."""
+        z0 = self._exploit_start(generator).detach().requires_grad_(True)
+        optimizer = torch.optim.Adam([z0], lr=self.config.exploit_rate)
+        for _ in range(self.config.exploit_steps):
+            optimizer.zero_grad()
+            (z0.grad,) = torch.autograd.grad(-self._exploit_objective(z0).sum(), z0)
+            optimizer.step()
+        with torch.no_grad():
+            order = self._exploit_objective(z0).argsort(descending=True)
+        return z0.detach()[order]
+
+    def _exploit_objective(self, z0: Tensor) -> Tensor:
+        """E[y | z] less the penalty for leaving the shell, (B,)."""
+        mean, _ = self._model.predicted_return(self._model.plan(z0))
+        beyond = (z0.flatten(1).norm(dim=-1) - self._model.shell_radius).clamp(min=0.0)
+        return mean - self.config.shell_weight * beyond.square()
+
+    def _exploit_start(self, generator: torch.Generator) -> Tensor:
+        config, model = self.config, self._model
+        shape = (config.candidates, model.config.plan_tokens, model.config.plan_token_size)
+        device = next(model.parameters()).device
+        if config.start == "mode":
+            return torch.zeros((1, *shape[1:]), device=device)
+        if config.start == "best" and len(self._best_plans):
+            return self._best_plans[: config.candidates].to(device)
+        return torch.randn(shape, generator=generator).to(device)
+
+    def sample(
+        self, count: int, target_return: float, weight: float, generator: torch.Generator
+    ) -> Tensor:
+        """Samples z0 (count, N, D) of p(z0) p(y = target | z)^weight by Langevin dynamics."""
+        model = self._model
+        device = next(model.parameters()).device
+        shape = (count, model.config.plan_tokens, model.config.plan_token_size)
+        start = torch.randn(shape, generator=generator).to(device)
+        y = torch.full((count,), float(self._normalizer.normalize_return(target_return)))
+        y = y.to(device)
+
+        def log_density(z0: Tensor) -> Tensor:
+            return model.log_prior(z0) + weight * model.log_return(model.plan(z0), y)
+
+        return sample_langevin(
+            log_density,
+            start,
+            steps=self.config.langevin_steps,
+            step_size=self.config.langevin_step_size,
+            generator=generator,
+        )
+
+    def _finish(self, z0: Tensor, mode: Mode, target_return: float | None) -> Plan:
+        with torch.no_grad():
+            z = self._model.plan(z0)
+            mean, std = self._model.predicted_return(z)
+        return Plan(
+            z0=z0[0].cpu().numpy(),
+            z=z[0].cpu().numpy(),
+            mode=mode,
+            predicted_return=float(self._normalizer.denormalize_return(mean[0].item())),
+            predicted_return_std=std[0].item() * self._normalizer.return_std,
+            target_return=target_return,
+        )
