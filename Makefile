@@ -1,0 +1,75 @@
+# Two commands are enough on a fresh machine: `make demo` and `make test`. Each sets up .venv first.
+#   PYTHON=...    interpreter to make .venv with (3.10, 3.11 or 3.12; found when not given)
+#   EPISODES=...  episodes of `make demo`
+#   ARGS=...      further arguments of `make demo` and `make test`
+
+PYTHON ?=
+EPISODES ?=
+ARGS ?=
+
+VENV := .venv
+STAMP := $(VENV)/.installed
+COLCON := .colcon
+
+# Another environment's, or a sourced ROS installation's, packages and libraries must not leak into
+# this one: its own Python starts find their libraries only where the mark of the ROS wheels is not
+# set (they set the library path and start again).
+unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE AMENT_PREFIX_PATH PYTHONHOME PYTHONPATH RMW_IMPLEMENTATION
+unexport PIP_PREFIX PIP_TARGET PIP_USER VIRTUAL_ENV
+ifdef LD_LIBRARY_PATH
+export LD_LIBRARY_PATH := $(shell printf '%s\n' "$$LD_LIBRARY_PATH" | tr ':' '\n' | while IFS= read -r d; do \
+	case "$$d" in ('' | /opt/ros/* | */site-packages/ros_*.libs) continue ;; esac; \
+	[ -e "$${d%/lib}/pyvenv.cfg" ] || printf '%s:' "$$d"; done | sed 's/:$$//')
+endif
+
+# A moved checkout, or an interpreter that is gone: set up anew.
+ifneq ($(wildcard $(STAMP)),)
+ifneq ($(shell sed 's/^[^ ]* //' $(VENV)/.made_for 2>/dev/null),$(CURDIR))
+$(shell rm -f $(STAMP))
+endif
+ifneq ($(shell $(VENV)/bin/python -c 'print(1)' 2>/dev/null),1)
+$(shell rm -f $(STAMP))
+endif
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format types contracts colcon clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name text; do \
+		printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+setup: $(STAMP) ## Make .venv and install the package with its pinned dependencies
+
+$(STAMP): setup.py constraints.txt
+	@PYTHON='$(PYTHON)' sh .ci/make_venv $(MAKECMDGOALS)
+
+demo: $(STAMP) ## Run the packaged policy on the simulated robot over ROS 2 (EPISODES=5)
+	@$(VENV)/bin/gac demo $(if $(EPISODES),--episodes $(EPISODES)) $(ARGS)
+
+test: $(STAMP) ## Run the whole test suite
+	@$(VENV)/bin/python -m pytest -q $(ARGS)
+
+lint: $(STAMP) ## Check style and formatting
+	$(VENV)/bin/python -m ruff check .
+	$(VENV)/bin/python -m ruff format --check .
+
+format: $(STAMP) ## Mend style and formatting where that is safe
+	$(VENV)/bin/python -m ruff check --fix .
+	$(VENV)/bin/python -m ruff format .
+
+types: $(STAMP) ## Check types
+	$(VENV)/bin/python -m mypy
+
+contracts: $(STAMP) ## Check that imports run one way
+	$(VENV)/bin/lint-imports
+
+colcon: $(STAMP) ## Build with colcon and start the built nodes once
+	$(VENV)/bin/colcon --log-base $(COLCON)/log build --packages-select gac_ros \
+		--build-base $(COLCON)/build --install-base $(COLCON)/install \
+		--event-handlers console_cohesion+
+	$(VENV)/bin/python .ci/start_installed.py $(COLCON)/install
+
+clean: ## Remove .venv and everything built
+	rm -rf $(VENV) $(COLCON) build dist install log *.egg-info
+	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
