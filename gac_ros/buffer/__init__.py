@@ -1,0 +1,1 @@
+"""Episodes as rosbag2 MCAP bags, and back: the recorder, the reader and the replay buffer."""
