@@ -1,0 +1,216 @@
+"""Record episodes without ever holding up the controller.
+
+The controller hands messages over and goes on; one worker thread owns the files. Whatever goes
+wrong with the disk is told by the futures of `begin` and `commit`, never to the control loop.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+from gac_ros.buffer.writer import EpisodeWriter
+from gac_ros.episode import EpisodeMetadata
+from gac_ros.errors import OutputError
+
+MetadataSource = EpisodeMetadata | Callable[[], EpisodeMetadata]
+
+
+@dataclass(frozen=True)
+class _Begin:
+    directory: Path
+    episode_id: str
+    topics: Mapping[str, str]
+    done: Future[None]
+
+
+@dataclass(frozen=True)
+class _Message:
+    topic: str
+    data: bytes
+    stamp: int
+
+
+@dataclass(frozen=True)
+class _Commit:
+    metadata: MetadataSource
+    dropped: int
+    done: Future[Path]
+
+
+class _Discard:
+    """Throw the episode away."""
+
+
+class _Close:
+    """End the thread."""
+
+
+_Job = _Begin | _Message | _Commit | _Discard | _Close
+
+
+class EpisodeRecorder:
+    """The threaded front of `EpisodeWriter`, a fresh writer for each episode.
+
+    All methods return at once, except `close`. They may be called from several threads; messages
+    are written in the order of the calls.
+
+    Args:
+        capacity: messages that may wait for the disk; beyond it they are dropped and counted.
+    """
+
+    def __init__(self, *, capacity: int = 20_000) -> None:
+        self._capacity = capacity
+        # Unbounded by itself: its `put` takes no lock that the worker could hold while it writes.
+        self._queue: SimpleQueue[_Job] = SimpleQueue()
+        self._lock = threading.Lock()  # guards the two below; never held over a file operation
+        self._dropped = 0
+        self._closed = False
+        self._writer: EpisodeWriter | None = None  # the worker's own
+        self._error: Exception | None = None  # the worker's own
+        self._thread = threading.Thread(target=self._run, name="episode-recorder", daemon=True)
+        self._thread.start()
+
+    @property
+    def dropped(self) -> int:
+        """Messages of the current episode that found the queue full."""
+        return self._dropped
+
+    def begin(self, directory: Path, episode_id: str, topics: Mapping[str, str]) -> Future[None]:
+        """Start an episode; arguments as for `EpisodeWriter`.
+
+        An episode that was neither committed nor discarded stays under `.recording`.
+
+        Returns:
+            Done when the bag is open, or holds the error; `commit` will report it as well.
+        """
+        done: Future[None] = Future()
+        with self._lock:
+            self._dropped = 0
+            if self._closed:
+                done.set_exception(_closed())
+                return done
+            self._queue.put(_Begin(Path(directory), episode_id, dict(topics), done))
+        return done
+
+    def write(self, topic: str, data: bytes, stamp: int) -> None:
+        """Append a message; never blocks and never raises.
+
+        Args:
+            topic: one of the topics given to `begin`.
+            data: CDR bytes.
+            stamp: log time in nanoseconds.
+        """
+        if self._closed or self._queue.qsize() >= self._capacity:
+            with self._lock:
+                self._dropped += 1
+            return
+        self._queue.put(_Message(topic, data, stamp))
+
+    def commit(self, metadata: MetadataSource) -> Future[Path]:
+        """Complete the episode after everything written so far.
+
+        Args:
+            metadata: the episode's metadata, or a function that makes it, called on the worker
+                thread. `dropped_messages` is filled in here.
+
+        Returns:
+            The bag's directory, or the first error since `begin`. After an error what was written
+            stays under `.recording`.
+        """
+        done: Future[Path] = Future()
+        with self._lock:
+            if self._closed:
+                done.set_exception(_closed())
+                return done
+            self._queue.put(_Commit(metadata, self._dropped, done))
+        return done
+
+    def discard(self) -> None:
+        """Delete the current episode, after everything written so far."""
+        with self._lock:
+            if not self._closed:
+                self._queue.put(_Discard())
+
+    def close(self) -> None:
+        """Write out everything queued and end the thread; an open episode stays unfinished."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._queue.put(_Close())
+        self._thread.join()
+
+    def __enter__(self) -> EpisodeRecorder:
+        """Nothing to do: the thread runs since construction."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+    def _run(self) -> None:
+        while True:
+            job = self._queue.get()
+            if isinstance(job, _Message):
+                self._write(job)
+            elif isinstance(job, _Begin):
+                self._begin(job)
+            elif isinstance(job, _Commit):
+                self._commit(job)
+            elif isinstance(job, _Discard):
+                self._end(keep=False)
+            else:
+                self._end(keep=True)
+                return
+
+    # Each job catches every error: the thread must outlive a full disk as well as a defect, or
+    # the episodes after it would be lost without a word.
+
+    def _begin(self, job: _Begin) -> None:
+        self._end(keep=True)
+        try:
+            self._writer = EpisodeWriter(job.directory, job.episode_id, job.topics)
+        except Exception as error:
+            self._error = error
+            job.done.set_exception(error)
+        else:
+            job.done.set_result(None)
+
+    def _write(self, job: _Message) -> None:
+        if self._writer is None or self._error is not None:
+            return
+        try:
+            self._writer.write(job.topic, job.data, job.stamp)
+        except Exception as error:
+            self._error = error
+
+    def _commit(self, job: _Commit) -> None:
+        try:
+            job.done.set_result(self._committed(job))
+        except Exception as error:
+            job.done.set_exception(error)
+        self._end(keep=True)
+
+    def _committed(self, job: _Commit) -> Path:
+        if self._error is not None:
+            raise self._error
+        if self._writer is None:
+            raise OutputError("no episode is being recorded; begin one first")
+        metadata = job.metadata if isinstance(job.metadata, EpisodeMetadata) else job.metadata()
+        dropped = metadata.dropped_messages + job.dropped
+        return self._writer.commit(metadata.model_copy(update={"dropped_messages": dropped}))
+
+    def _end(self, *, keep: bool) -> None:
+        writer, self._writer, self._error = self._writer, None, None
+        if writer is not None:
+            with suppress(Exception):
+                writer.close() if keep else writer.discard()
+
+
+def _closed() -> OutputError:
+    return OutputError("the recorder is closed; make a new one")
