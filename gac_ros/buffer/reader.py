@@ -1,0 +1,471 @@
+"""Read an episode's bag back: its metadata, its messages, and the arrays they stand for.
+
+Nothing here trusts a file. What is not exactly what was written is refused with an `EpisodeError`
+that names the bag and the remedy: a wrong number must never reach a training run silently.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import io
+import json
+import math
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+import yaml
+from mcap.data_stream import ReadDataStream
+from mcap.opcode import Opcode
+from mcap.reader import SeekingReader
+from mcap.records import Chunk
+from mcap.stream_reader import get_chunk_data_stream
+from mcap.summary import Summary
+from numpy.typing import NDArray
+
+from gac_ros import messages
+from gac_ros.action import decode_action
+from gac_ros.buffer.writer import (
+    MCAP_DIGEST_KEY,
+    METADATA_DIGEST_KEY,
+    METADATA_FILE,
+    METADATA_KEY,
+)
+from gac_ros.embodiment import Embodiment, embodiment_from_dict
+from gac_ros.episode import Episode, EpisodeMetadata
+from gac_ros.errors import DecodeError, EmbodimentError, EpisodeError
+from gac_ros.observation import ObservationFrame
+
+PLAN = "plan"
+DECISION = "decision"
+
+_DAMAGED = "the bag is damaged; restore it from a copy or move it out of the buffer"
+_RECORD_HEAD = struct.Struct("<BQ")
+_MESSAGE_HEAD = struct.Struct("<HIQQ")
+
+
+class RecordedMessage(NamedTuple):
+    """One message of a bag.
+
+    Attributes:
+        topic: name in the bag.
+        type: message type, such as `nav_msgs/msg/Odometry`.
+        stamp: log time in nanoseconds.
+        data: CDR bytes.
+    """
+
+    topic: str
+    type: str
+    stamp: int
+    data: bytes
+
+
+def read_metadata(bag: Path) -> EpisodeMetadata:
+    """Metadata of an episode's bag.
+
+    Raises:
+        EpisodeError: there is no episode, or its metadata is damaged.
+    """
+    return _open_bag(Path(bag)).metadata
+
+
+def read_messages(bag: Path) -> Iterator[RecordedMessage]:
+    """All messages of an episode's bag in the order of their log times.
+
+    The file is read and checked as a whole before the first message comes: its digest, every
+    chunk's CRC, and the number of messages.
+
+    Raises:
+        EpisodeError: the bag is damaged.
+    """
+    return iter(_messages(_open_bag(Path(bag))))
+
+
+def read_plan(bag: Path) -> dict[str, Any] | None:
+    """The last plan of an episode, as published; None when the episode has none.
+
+    Raises:
+        EpisodeError: the bag is damaged.
+    """
+    opened = _open_bag(Path(bag))
+    topic = opened.metadata.topics.get(PLAN)
+    plans = [message for message in _messages(opened) if message.topic == topic]
+    if topic is None or not plans:
+        return None
+    try:
+        plan = json.loads(messages.deserialize(plans[-1].data, plans[-1].type).data)
+    except (DecodeError, ValueError, AttributeError) as error:
+        raise EpisodeError(f"{bag}: the plan is not JSON in a std_msgs/String ({error})") from error
+    if not isinstance(plan, dict):
+        raise EpisodeError(f"{bag}: the plan is not a JSON object")
+    return plan
+
+
+def read_episode(
+    bag: Path, embodiment: Embodiment | None = None, *, trusted: bool = True
+) -> Episode:
+    """Turn a bag into arrays by replaying its messages in their recorded order.
+
+    A step is a command followed by its decision. Its observation is the newest value of every
+    channel at the command; its reward is the sum of the rewards from its command to that of the
+    next step. A bag without a decision topic takes each command as a step. Steps whose messages
+    the recorder dropped keep their place, as invalid steps.
+
+    The arrays are always finite, so that they can be gathered and masked: a number that was
+    never heard, or was not finite, holds the field's last finite value (the next one before the
+    first, 0 when there is none), and its step is not valid.
+
+    The return is that of the metadata, or else what the embodiment's `return` says. A scoring
+    function is called only when a trusted `embodiment` is given: a bag must not choose what code
+    runs here.
+
+    Args:
+        bag: the bag's directory.
+        embodiment: the contract to decode by, which must be that of the bag; the bag's own when
+            None.
+        trusted: whether `embodiment` comes from the user, not from some bag.
+
+    Raises:
+        EpisodeError: the bag is damaged or holds no step.
+        EmbodimentError: the bag was recorded with another embodiment.
+    """
+    bag = Path(bag)
+    opened = _open_bag(bag)
+    contract = _contract(opened, embodiment)
+    episode = _Replay(opened, contract).run(_messages(opened))
+    function = contract.episode_return.function
+    if episode.episode_return is None and function and trusted and embodiment is not None:
+        episode = replace(episode, episode_return=_score(bag, episode, function))
+    if episode.episode_return is not None and not math.isfinite(episode.episode_return):
+        raise EpisodeError(
+            f"{bag}: the return is {episode.episode_return}; move the bag out of the buffer"
+        )
+    return episode
+
+
+def verify(bag: Path) -> EpisodeMetadata:
+    """Check a bag's digests, which need no decoding, and return its metadata.
+
+    Raises:
+        EpisodeError: the bag is damaged.
+    """
+    opened = _open_bag(Path(bag))
+    _content(opened)
+    return opened.metadata
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+
+class _Bag(NamedTuple):
+    path: Path
+    metadata: EpisodeMetadata
+    mcap: Path
+    mcap_digest: str
+    message_count: int
+
+
+def _open_bag(bag: Path) -> _Bag:
+    text = _read(bag, METADATA_FILE).decode("utf-8", errors="replace")
+    try:
+        information = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))[
+            "rosbag2_bagfile_information"
+        ]
+        storage = information["storage_identifier"]
+        names = [str(name) for name in information["relative_file_paths"]]
+        count = int(information["message_count"])
+        custom = dict(information.get("custom_data") or {})
+    # Damaged YAML breaks in more ways than can be listed (recursion and overflow among them).
+    except Exception as error:
+        raise EpisodeError(
+            f"{bag}: {METADATA_FILE} is not that of a rosbag2 bag; {_DAMAGED}"
+        ) from error
+    if METADATA_KEY not in custom:
+        raise EpisodeError(
+            f"{bag}: not an episode of gac_ros ({METADATA_KEY} is missing from its custom_data); "
+            "record episodes with the controller"
+        )
+    metadata = _metadata(bag, custom)
+    if storage != "mcap" or len(names) != 1 or Path(names[0]).name != names[0]:
+        raise EpisodeError(f"{bag}: an episode is one MCAP file, not {names} ({storage})")
+    return _Bag(bag, metadata, bag / names[0], str(custom.get(MCAP_DIGEST_KEY)), count)
+
+
+def _metadata(bag: Path, custom: dict[str, Any]) -> EpisodeMetadata:
+    text = str(custom[METADATA_KEY])
+    if hashlib.sha256(text.encode()).hexdigest() != custom.get(METADATA_DIGEST_KEY):
+        raise EpisodeError(f"{bag}: {METADATA_KEY} does not match its SHA-256; {_DAMAGED}")
+    try:
+        return EpisodeMetadata.model_validate(json.loads(text))
+    except ValueError as error:
+        raise EpisodeError(
+            f"{bag}: {METADATA_KEY} is not of format 1; it comes from another version of gac_ros"
+        ) from error
+
+
+def _read(bag: Path, name: str) -> bytes:
+    try:
+        return (bag / name).read_bytes()
+    except OSError as error:
+        reason = error.strerror or error
+        raise EpisodeError(
+            f"{bag}: {name} cannot be read ({reason}); check that this is an episode's directory"
+        ) from error
+
+
+def _content(bag: _Bag) -> bytes:
+    data = _read(bag.path, bag.mcap.name)
+    if hashlib.sha256(data).hexdigest() != bag.mcap_digest:
+        raise EpisodeError(
+            f"{bag.path}: {bag.mcap.name} ({len(data)} bytes) does not match its SHA-256; "
+            f"{_DAMAGED}"
+        )
+    return data
+
+
+def _messages(bag: _Bag) -> list[RecordedMessage]:
+    data = _content(bag)
+    try:
+        found = _parse(data)
+    # The digest holds, so this was written so: by another tool or a defect of ours.
+    except Exception as error:
+        raise EpisodeError(f"{bag.path}: {bag.mcap.name}: {error}; {_DAMAGED}") from error
+    if len(found) != bag.message_count:
+        raise EpisodeError(
+            f"{bag.path}: {len(found)} messages where {METADATA_FILE} promises "
+            f"{bag.message_count}; {_DAMAGED}"
+        )
+    return found
+
+
+def _parse(data: bytes) -> list[RecordedMessage]:
+    stream = io.BytesIO(data)
+    summary = SeekingReader(stream, validate_crcs=True).get_summary()
+    if summary is None:
+        raise ValueError("the index is missing")
+    found: list[RecordedMessage] = []
+    for index in summary.chunk_indexes:
+        stream.seek(index.chunk_start_offset + _RECORD_HEAD.size)
+        chunk = Chunk.read(ReadDataStream(stream))
+        content, length = get_chunk_data_stream(chunk, validate_crc=True)
+        found += _split(content.read(length), summary)
+    # Stable, and already in order in our own bags.
+    found.sort(key=lambda message: message.stamp)
+    return found
+
+
+def _split(content: bytes, summary: Summary) -> Iterator[RecordedMessage]:
+    """The messages of a chunk; one `struct` call a record is ten times mcap's own rate."""
+    topics = {
+        number: (channel.topic, summary.schemas[channel.schema_id].name)
+        for number, channel in summary.channels.items()
+    }
+    position = 0
+    while position < len(content):
+        opcode, length = _RECORD_HEAD.unpack_from(content, position)
+        start = position + _RECORD_HEAD.size
+        position = start + length
+        if position > len(content):
+            raise ValueError("a record is cut short")
+        if opcode == Opcode.MESSAGE:
+            channel, _, stamp, _ = _MESSAGE_HEAD.unpack_from(content, start)
+            body = content[start + _MESSAGE_HEAD.size : position]
+            yield RecordedMessage(*topics[channel], stamp, body)
+
+
+# --- messages to arrays --------------------------------------------------------------------------
+
+
+def _contract(bag: _Bag, embodiment: Embodiment | None) -> Embodiment:
+    try:
+        own = embodiment_from_dict(bag.metadata.embodiment, origin=str(bag.path))
+    except EmbodimentError as error:
+        raise EpisodeError(f"{error}; the bag comes from another version of gac_ros") from error
+    if embodiment is None:
+        return own
+    differences = embodiment.differences(own)
+    if differences:
+        raise EmbodimentError(
+            f"{bag.path}: recorded with another embodiment than '{embodiment.name}': "
+            f"{'; '.join(differences)}; keep robots in separate folders, or give the "
+            "embodiment the bag was recorded with"
+        )
+    return embodiment
+
+
+@dataclass
+class _Step:
+    observation: NDArray[np.float64]
+    action: NDArray[np.float64]
+    valid: bool
+    reward: float = 0.0
+
+
+class _Replay:
+    """Replays the messages of one bag into the arrays of an episode."""
+
+    def __init__(self, bag: _Bag, embodiment: Embodiment) -> None:
+        self._bag = bag
+        self._embodiment = embodiment
+        self._frame = ObservationFrame(embodiment)
+        self._steps: list[_Step] = []
+        self._pending: _Step | None = None  # a command that still waits for its decision
+        self._handlers: dict[str, tuple[str, Callable[[Any], None]]] = {}
+        for channel in embodiment.observation:
+            self._handle(channel.topic, channel.type, partial(self._observe, channel.topic))
+        self._handle(embodiment.action.topic, embodiment.action.type.value, self._command)
+        self._has_decisions = DECISION in bag.metadata.topics
+        if self._has_decisions:
+            self._handle(DECISION, messages.FLOAT64_MULTI_ARRAY, self._decide)
+        reward = embodiment.episode_return.topic
+        self._has_rewards = reward is not None and reward in bag.metadata.topics
+        if reward is not None and self._has_rewards:
+            self._handle(reward, messages.FLOAT64, self._reward)
+
+    def run(self, recorded: list[RecordedMessage]) -> Episode:
+        for message in recorded:
+            kind, handler = self._handlers.get(message.topic, (None, None))
+            if handler is None:
+                continue
+            if message.type != kind:
+                self._fail(f"{message.topic} holds {message.type}, the embodiment says {kind}")
+            self._deliver(message, handler)
+        self._drop_pending()
+        return self._episode()
+
+    def _deliver(self, message: RecordedMessage, handler: Callable[[Any], None]) -> None:
+        try:
+            handler(messages.deserialize(message.data, message.type))
+        except DecodeError as error:
+            self._fail(f"{message.topic}: {error}")
+
+    def _handle(self, role: str, kind: str, handler: Callable[[Any], None]) -> None:
+        topic = self._bag.metadata.topics.get(role)
+        if topic is None:
+            self._fail(f"its metadata names no bag topic for '{role}'")
+        self._handlers[topic] = (kind, handler)
+
+    def _observe(self, channel: str, message: Any) -> None:
+        # Live, a message that lacks a joint leaves the older value in place and makes the next
+        # action the safe one, which its decision tells. Here the older value stays, too.
+        try:
+            self._frame.update(channel, message, 0.0)
+        except DecodeError:
+            return
+
+    def _command(self, message: Any) -> None:
+        self._drop_pending()
+        observation = self._frame.take()
+        action = decode_action(self._embodiment, message)
+        finite = bool(np.isfinite(observation).all() and np.isfinite(action).all())
+        self._pending = _Step(observation, action, finite)
+        if not self._has_decisions:
+            self._accept(policy=True)
+
+    def _decide(self, message: Any) -> None:
+        data = message.data
+        if len(data) < 2:
+            self._fail(f"a decision has {len(data)} numbers instead of 4")
+        step, source = float(data[0]), float(data[1])
+        if not (step == int(step) and len(self._steps) <= step < self._bag.metadata.steps):
+            self._fail(
+                f"decision {step:g} came after {len(self._steps)} of {self._bag.metadata.steps} "
+                "steps"
+            )
+        self._pad(int(step))
+        if self._pending is None:
+            self._pad(int(step) + 1)
+        else:
+            self._accept(policy=source == 0.0)
+
+    def _accept(self, *, policy: bool) -> None:
+        step, self._pending = self._pending, None
+        if step is not None:
+            step.valid = step.valid and policy
+            self._steps.append(step)
+
+    def _drop_pending(self) -> None:
+        """A command without a decision is no step; what was earned since belongs to the last."""
+        dropped, self._pending = self._pending, None
+        if dropped is not None and self._steps:
+            self._steps[-1].reward += dropped.reward
+
+    def _pad(self, count: int) -> None:
+        """Stand in for steps whose messages were dropped, so that the others keep their time."""
+        if count > len(self._steps) and self._bag.metadata.dropped_messages == 0:
+            self._fail(f"step {len(self._steps)} is missing although no message was dropped")
+        while len(self._steps) < count:
+            lost = _Step(self._frame.take(), self._embodiment.safe_action, valid=False)
+            self._steps.append(lost)
+
+    def _reward(self, message: Any) -> None:
+        if not math.isfinite(message.data):
+            self._fail(f"a reward is {message.data}")
+        if self._pending is not None:
+            self._pending.reward += message.data
+        elif self._steps:
+            self._steps[-1].reward += message.data
+
+    def _episode(self) -> Episode:
+        metadata = self._bag.metadata
+        if not self._steps:
+            self._fail("it holds no step")
+        self._pad(metadata.steps)
+        if len(self._steps) != metadata.steps:
+            self._fail(f"it holds {len(self._steps)} steps, its metadata says {metadata.steps}")
+        rewards = np.array([step.reward for step in self._steps])
+        earned = float(rewards.sum()) if self._has_rewards else None
+        stated = metadata.episode_return
+        return Episode(
+            observations=_filled(
+                np.array([*(step.observation for step in self._steps), self._frame.take()])
+            ),
+            actions=self._finite_actions(),
+            rewards=rewards,
+            valid=np.array([step.valid for step in self._steps]),
+            terminated=metadata.terminated,
+            truncated=metadata.truncated,
+            episode_return=earned if stated is None else stated,
+            metadata=metadata,
+        )
+
+    def _finite_actions(self) -> NDArray[np.float64]:
+        actions = np.array([step.action for step in self._steps])
+        return np.where(np.isfinite(actions), actions, self._embodiment.safe_action)
+
+    def _fail(self, what: str) -> NoReturn:
+        raise EpisodeError(f"{self._bag.path}: {what}; move the bag out of the buffer")
+
+
+def _filled(observations: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Observations, shape (T+1, O), with every number finite.
+
+    What is not finite takes the last finite value of its column, before the first one the next,
+    and 0 in a column without any.
+    """
+    finite = np.isfinite(observations)
+    if finite.all():
+        return observations
+    rows = np.arange(len(observations))[:, None]
+    last = np.maximum.accumulate(np.where(finite, rows, -1), axis=0)
+    first = np.argmax(finite, axis=0)
+    source = np.where(last < 0, first, last)
+    values = np.take_along_axis(observations, source, axis=0)
+    return np.where(np.isfinite(values), values, 0.0)
+
+
+def _score(bag: Path, episode: Episode, function: str) -> float:
+    module, _, name = function.partition(":")
+    try:
+        return float(getattr(importlib.import_module(module), name)(episode))
+    # The function is the user's own code and may fail in any way; its name is what helps.
+    except Exception as error:
+        raise EpisodeError(
+            f"{bag}: the scoring function '{function}' failed ({type(error).__name__}: {error}); "
+            "mend it or correct the embodiment's 'return'"
+        ) from error
