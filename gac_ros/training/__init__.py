@@ -1,0 +1,1 @@
+"""Policy evaluation: learn the joint model from episodes."""

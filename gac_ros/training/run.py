@@ -1,0 +1,135 @@
+"""A training run on disk: progress, TensorBoard, atomic saves, exact resume."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from gac_ros.checkpoint import (
+    Checkpoint,
+    find_checkpoint,
+    load_checkpoint,
+    point_latest_to,
+    save_checkpoint,
+)
+from gac_ros.errors import CheckpointError, GacError, OutputError
+from gac_ros.training import state as training_state
+from gac_ros.training.trainer import StepReport, Trainer
+
+
+class TrainingDiverged(GacError):
+    """A loss is not finite."""
+
+
+def run_training(
+    trainer: Trainer,
+    directory: Path,
+    *,
+    resume: bool = False,
+    on_step: Callable[[StepReport], None] = lambda report: None,
+) -> Checkpoint:
+    """Train to the configured number of iterations, saving into `directory`.
+
+    Args:
+        trainer: fresh; with `resume` its state is replaced by the run's newest.
+        directory: the run's folder.
+        resume: continue the run that is there.
+        on_step: told of every iteration.
+
+    Returns:
+        The final checkpoint, loaded back from the disk.
+
+    Raises:
+        OutputError: the folder holds a run and `resume` is off, or cannot be written.
+        CheckpointError: nothing to resume, or it does not belong to these data.
+        TrainingDiverged: a figure is not finite; the last save stays.
+    """
+    if resume:
+        _resume(trainer, directory)
+    elif any(directory.glob("step-*")):
+        raise OutputError(
+            f"{directory} holds a training run already; add --resume to continue it, or choose "
+            "another --out"
+        )
+    with _Log(directory) as log:
+        while trainer.iteration < trainer.config.iterations:
+            report = trainer.step()
+            if not math.isfinite(report.log_actions + report.log_return + report.gradient_norm):
+                raise TrainingDiverged(
+                    f"the training diverged at iteration {report.iteration}; lower learning_rate "
+                    "or langevin_step_size"
+                )
+            on_step(report)
+            if report.iteration % trainer.config.log_every == 0:
+                log.write(report, trainer)
+            last = trainer.iteration == trainer.config.iterations
+            if last or trainer.iteration % trainer.config.save_every == 0:
+                save_run(trainer, directory)
+    return load_checkpoint(directory, trainer.device)
+
+
+def save_run(trainer: Trainer, directory: Path) -> Path:
+    """Save model and training state, point `latest` at them, drop the oldest ones."""
+    target = directory / f"step-{trainer.iteration:08d}"
+    if not target.exists():
+        state = training_state.capture(trainer)
+        save_checkpoint(
+            trainer.checkpoint(),
+            target,
+            extra_tensors={training_state.STATE_TENSORS: state.tensors},
+            extra_json={training_state.STATE_JSON: state.values},
+        )
+    point_latest_to(target)
+    for old in sorted(directory.glob("step-*"))[: -trainer.config.keep_checkpoints]:
+        shutil.rmtree(old)
+    return target
+
+
+def _resume(trainer: Trainer, directory: Path) -> None:
+    try:
+        newest = find_checkpoint(directory)
+    except CheckpointError as error:
+        raise CheckpointError(f"nothing to resume: {error}") from error
+    checkpoint = load_checkpoint(newest, trainer.device)
+    training_state.restore(trainer, training_state.read(newest))
+    trainer.model.load_state_dict(checkpoint.model.state_dict())
+
+
+class _Log:
+    """TensorBoard event file of a run."""
+
+    def __init__(self, directory: Path) -> None:
+        # Imported here: it takes a second that only a training should pay.
+        from torch.utils.tensorboard import SummaryWriter
+
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            self._writer = SummaryWriter(str(directory / "tensorboard"))
+        except OSError as error:
+            raise OutputError(
+                f"cannot write to {directory} ({error.strerror or error}); choose another --out"
+            ) from error
+
+    def __enter__(self) -> _Log:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._writer.close()
+
+    def write(self, report: StepReport, trainer: Trainer) -> None:
+        """One entry of every figure."""
+        usage = trainer.plan_usage()
+        figures = {
+            "likelihood/actions_per_step": report.log_actions,
+            "likelihood/return": report.log_return,
+            "chains/plan_norm": report.plan_norm,
+            "optimiser/gradient_norm": report.gradient_norm,
+            "optimiser/learning_rate": report.learning_rate,
+            "action_error/own_plan": usage.own,
+            "action_error/other_plan": usage.other,
+            "action_error/prior_plan": usage.prior,
+        }
+        for name, value in figures.items():
+            self._writer.add_scalar(name, value, report.iteration)

@@ -1,0 +1,306 @@
+"""The learning rule: persistent short-run Langevin chains and one gradient step an iteration.
+
+Source: the gradient of log p(tau, y) is the posterior expectation, over p(z0 | tau, y), of the
+gradient of log p(tau | z) + log p(y | z) (LPT, arXiv 2402.04647, eq. 8). Each episode has one chain
+that moves a few Langevin steps whenever the episode is drawn and is kept in between.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gac_ros import __version__
+from gac_ros.buffer.dataset import EpisodeBuffer, stratified_starts
+from gac_ros.checkpoint import Checkpoint, Lineage
+from gac_ros.embodiment import Embodiment
+from gac_ros.errors import ConfigurationError
+from gac_ros.model.gac import GacModel, LogJoint, TrajectoryWindows
+from gac_ros.model.langevin import langevin_move
+from gac_ros.normalization import Normalizer
+from gac_ros.training.config import TrainingConfig
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """Figures of one iteration, means over the batch.
+
+    Attributes:
+        iteration: number of the iteration, from 1.
+        log_actions: log p(tau | z) per step, without constants.
+        log_return: log p(y | z), without constants.
+        plan_norm: |z0|; sqrt(n) is where the prior's mass lies.
+        gradient_norm: before clipping.
+        learning_rate: of this iteration.
+    """
+
+    iteration: int
+    log_actions: float
+    log_return: float
+    plan_norm: float
+    gradient_norm: float
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class PlanUsage:
+    """Root mean squared action error (normalised units) with three kinds of plan.
+
+    A decoder that ignores the plan has three equal numbers.
+    """
+
+    own: float
+    other: float
+    prior: float
+
+
+class Trainer:
+    """Owns the model, the chains, the optimiser and every random state of one training.
+
+    Args:
+        buffer: labelled episodes of one embodiment.
+        embodiment: the robot's contract.
+        config: settings.
+        seed: of the weights, the chains, the batches and the noise.
+        device: where the model lives.
+        parent: a checkpoint to continue (fine-tuning): its weights and its normaliser are kept.
+        parent_chains: its chains by episode id; episodes it knows go on from there.
+
+    Raises:
+        ConfigurationError: no usable episode.
+        EmbodimentError: the parent does not fit the robot.
+    """
+
+    def __init__(
+        self,
+        buffer: EpisodeBuffer,
+        embodiment: Embodiment,
+        config: TrainingConfig,
+        *,
+        seed: int,
+        device: torch.device | None = None,
+        parent: Checkpoint | None = None,
+        parent_chains: dict[str, Tensor] | None = None,
+    ) -> None:
+        self.config = config
+        self.embodiment = embodiment
+        self.seed = seed
+        self.iteration = 0
+        self.device = device or torch.device("cpu")
+        self._parent = parent
+        self._buffer = buffer
+        self._rng = np.random.default_rng(seed)
+        self._noise = torch.Generator(device="cpu").manual_seed(seed)
+        returns = np.array(buffer.returns, dtype=np.float64)
+        if len(returns) == 0 or np.isnan(returns).any():
+            missing = int(np.isnan(returns).sum())
+            raise ConfigurationError(
+                f"{missing} of {len(returns)} episodes have no return; label or remove them"
+            )
+        if parent is None:
+            self.normalizer = Normalizer.fit(
+                [buffer[i] for i in range(len(buffer))],
+                embodiment.action_low,
+                embodiment.action_high,
+            )
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                self.model = GacModel(config.model_for(embodiment))
+        else:
+            parent.require_embodiment(embodiment)
+            self.normalizer = parent.normalizer
+            self.model = GacModel(parent.model.config)
+            self.model.load_state_dict(parent.model.state_dict())
+        self.model.to(self.device).train().requires_grad_(True)
+        self._episodes = buffer.normalized(self.normalizer)
+        self._returns = torch.tensor(
+            self.normalizer.normalize_return(returns), dtype=torch.float32, device=self.device
+        )
+        self._weights = _return_weights(returns)
+        self._lengths = np.array(buffer.lengths)
+        model = self.model.config
+        shape = (len(buffer), model.plan_tokens, model.plan_token_size)
+        self.chains = torch.randn(shape, generator=self._noise)
+        for index, episode_id in enumerate(buffer.ids):
+            if parent_chains and episode_id in parent_chains:
+                self.chains[index] = parent_chains[episode_id]
+        if config.method == "behaviour_cloning":
+            self.chains.zero_()
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+
+    def step(self) -> StepReport:
+        """One iteration: move the chains of a batch, then the weights."""
+        indices = self._choose_episodes()
+        rows = torch.from_numpy(indices)
+        z0 = self.chains[rows].to(self.device)
+        y = self._returns[rows.to(self.device)]
+        for _ in range(self.config.langevin_steps - 1 if self._samples_plans else 0):
+            z0.requires_grad_(True)
+            joint = self.model.log_joint(z0, self._draw_windows(indices), y)
+            (gradient,) = torch.autograd.grad(joint.total.sum(), z0)
+            z0 = self._move(z0.detach(), gradient)
+        # The last pass serves both: its gradient moves the chains and the weights.
+        z0.requires_grad_(True)
+        joint = self.model.log_joint(z0, self._draw_windows(indices), y)
+        scale = float(self._lengths.mean()) * len(indices)
+        self.optimizer.zero_grad(set_to_none=True)
+        (-self._objective(joint).sum() / scale).backward()
+        assert z0.grad is not None
+        moved = self._move(z0.detach(), -z0.grad * scale)
+        gradient_norm = self._update_weights()
+        if self._samples_plans:
+            self.chains[rows] = moved.cpu()
+        self.iteration += 1
+        steps = torch.as_tensor(self._lengths[indices], device=self.device)
+        return StepReport(
+            iteration=self.iteration,
+            log_actions=float((joint.actions.detach() / steps).mean()),
+            log_return=float(joint.returns.detach().mean()),
+            plan_norm=float(moved.flatten(1).norm(dim=-1).mean()),
+            gradient_norm=gradient_norm,
+            learning_rate=self.optimizer.param_groups[0]["lr"],
+        )
+
+    @property
+    def _samples_plans(self) -> bool:
+        return self.config.method == "gac"
+
+    def _objective(self, joint: LogJoint) -> Tensor:
+        """What is climbed: the whole joint, or only the actions in behaviour cloning."""
+        return joint.total if self._samples_plans else joint.actions
+
+    def _move(self, z0: Tensor, gradient: Tensor) -> Tensor:
+        return langevin_move(z0, gradient, self.config.langevin_step_size, self._noise)
+
+    def _update_weights(self) -> float:
+        learning_rate = self._learning_rate()
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
+        if self.iteration >= self.config.chain_warmup:
+            self.optimizer.step()
+        return float(norm)
+
+    def _learning_rate(self) -> float:
+        """Linear warm-up, then a cosine to zero at the last iteration."""
+        config = self.config
+        warm = min(1.0, (self.iteration + 1) / max(1, config.learning_rate_warmup))
+        phase = min(1.0, self.iteration / config.iterations)
+        return config.learning_rate * warm * 0.5 * (1.0 + math.cos(math.pi * phase))
+
+    def _choose_episodes(self) -> NDArray[np.int64]:
+        """Episodes of a batch, (B,); without repetition where the buffer is large enough."""
+        count = min(self.config.batch_episodes, len(self._lengths))
+        share = self.config.return_weighting
+        uniform = np.full(len(self._lengths), 1.0 / len(self._lengths))
+        probabilities = (1.0 - share) * uniform + share * self._weights
+        return self._rng.choice(len(uniform), size=count, replace=False, p=probabilities)
+
+    def _draw_windows(self, indices: NDArray[np.int64]) -> TrajectoryWindows:
+        config = self.config
+        starts = stratified_starts(
+            self._lengths[indices], config.windows, config.window_length, self._rng
+        )
+        windows = self._episodes.windows(
+            indices, starts, burn_in=self.model.config.burn_in, length=config.window_length
+        )
+        previous = np.zeros_like(windows.actions)
+        previous[:, :, 1:] = windows.actions[:, :, :-1]
+        previous[windows.steps == 0] = 0.0
+
+        def tensor(array: NDArray[Any]) -> Tensor:
+            return torch.from_numpy(array).to(self.device)
+
+        return TrajectoryWindows(
+            observations=tensor(windows.observations),
+            previous_actions=tensor(previous),
+            actions=tensor(windows.actions),
+            steps=tensor(windows.steps),
+            present=tensor(windows.present),
+            scored=tensor(windows.scored),
+            lengths=tensor(self._lengths[indices].astype(np.float32)),
+        )
+
+    @property
+    def data_digest(self) -> str:
+        """Digest of the episodes."""
+        return self._buffer.digest
+
+    @property
+    def episode_ids(self) -> tuple[str, ...]:
+        """Ids of the episodes, in the order of the chains."""
+        return tuple(self._buffer.ids)
+
+    def noise_state(self) -> Tensor:
+        """State of the Langevin noise, uint8."""
+        return self._noise.get_state()
+
+    def batch_random_state(self) -> dict[str, Any]:
+        """State of the generator of batches and windows, plain data."""
+        return dict(self._rng.bit_generator.state)
+
+    def set_random_states(self, batches: dict[str, Any], noise: Tensor) -> None:
+        """Inverse of `batch_random_state` and `noise_state`."""
+        self._rng.bit_generator.state = batches
+        self._noise.set_state(noise)
+
+    @torch.no_grad()
+    def plan_usage(self, *, episodes: int = 64) -> PlanUsage:
+        """Whether the decoder uses the plan, on a batch of the data.
+
+        Draws from random states of its own, so that asking changes nothing.
+        """
+        rng, self._rng = self._rng, np.random.default_rng(self.seed + 1)
+        try:
+            indices = self._rng.permutation(len(self._lengths))[:episodes]
+            windows = self._draw_windows(indices)
+            noise = torch.Generator(device="cpu").manual_seed(self.seed + 1)
+            own = self.chains[torch.from_numpy(indices)].to(self.device)
+            prior = torch.randn(own.shape, generator=noise).to(self.device)
+        finally:
+            self._rng = rng
+
+        def error(z0: Tensor) -> float:
+            log_density = self.model.log_actions(self.model.plan(z0), windows) / windows.lengths
+            variance = -2.0 * log_density.mean() * self.model.config.action_std**2
+            return math.sqrt(float(variance) / self.model.config.action_size)
+
+        return PlanUsage(own=error(own), other=error(own.roll(1, dims=0)), prior=error(prior))
+
+    def checkpoint(self) -> Checkpoint:
+        """What the trainer has learned so far, ready to save or to act."""
+        order = np.argsort(-self._returns.cpu().numpy(), kind="stable")[: self.config.best_plans]
+        model = GacModel(self.model.config).to(self.device)
+        model.load_state_dict(self.model.state_dict())
+        return Checkpoint(
+            model=model.eval().requires_grad_(False),
+            normalizer=self.normalizer,
+            embodiment=self.embodiment,
+            planner=self.config.planner,
+            best_plans=self.chains[torch.from_numpy(order.copy())].to(self.device),
+            lineage=Lineage(
+                method=self.config.method,
+                parent=self._parent.digest if self._parent else None,
+                data_digest=self._buffer.digest,
+                episodes=len(self._buffer),
+                iterations=self.iteration,
+                seed=self.seed,
+                package_version=__version__,
+            ),
+        )
+
+
+def _return_weights(returns: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probabilities in proportion to the return above the worst; uniform if all are equal."""
+    above = returns - returns.min()
+    if above.sum() <= 0.0:
+        return np.full(len(returns), 1.0 / len(returns))
+    return above / above.sum()
