@@ -21,17 +21,19 @@ _VELOCITY_GAIN = 1.0
 COLLECTION_NOISE = 0.5
 """Standard deviation of the noise on the waypoint controller's actions when it collects data."""
 
+_STREAM = 0xBE4A
+
 
 class RandomBehaviour:
     """Actions uniform within the embodiment's limits."""
 
     def __init__(self, embodiment: Embodiment) -> None:
         self._low, self._high = embodiment.action_low, embodiment.action_high
-        self._random = np.random.default_rng(0)
+        self._random = _random(0)
 
     def begin(self, seed: int) -> None:
         """Start an episode; equal seeds give equal actions."""
-        self._random = np.random.default_rng(seed)
+        self._random = _random(seed)
 
     def act(self, observation: NDArray[np.float64]) -> NDArray[np.float64]:
         """Action, shape (A,), whatever the observation, shape (O,)."""
@@ -69,12 +71,12 @@ class WaypointBehaviour:
         self._scale = np.array([fields[column].scale for column in self._columns])
         # Where the forces along x and y stand in the action.
         self._motors = [_motor(embodiment, joint) for joint in ("ball_x", "ball_y")]
-        self._random = np.random.default_rng(0)
+        self._random = _random(0)
         self._goal_cell: Cell = maze.goal
 
     def begin(self, seed: int) -> None:
         """Start an episode; equal seeds give equal goals and noise."""
-        self._random = np.random.default_rng(seed)
+        self._random = _random(seed)
         if self._goal == "random":
             cells = self._maze.free_cells
             self._goal_cell = cells[self._random.integers(len(cells))]
@@ -98,6 +100,11 @@ class WaypointBehaviour:
         if len(path) <= 2:
             return np.array(self._goal_cell, dtype=np.float64)
         return self._maze.centre(path[1])
+
+
+def _random(seed: int) -> np.random.Generator:
+    """A stream of its own: from the robot's, the same seed would draw the start as the goal."""
+    return np.random.default_rng([seed, _STREAM])
 
 
 def _column(embodiment: Embodiment, suffix: str) -> int:
