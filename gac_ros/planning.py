@@ -147,7 +147,8 @@ class Planner:
 
     def exploit(self, generator: torch.Generator) -> Tensor:
         """Candidates z0 (C, N, D) climbed to a high expected return, best first."""
-        z0 = self._exploit_start(generator).detach().requires_grad_(True)
+        # A copy: the optimiser writes in place, and the start may be the checkpoint's own plans.
+        z0 = self._exploit_start(generator).detach().clone().requires_grad_(True)
         optimizer = torch.optim.Adam([z0], lr=self.config.exploit_rate)
         for _ in range(self.config.exploit_steps):
             optimizer.zero_grad()

@@ -1,0 +1,104 @@
+"""Planning on a model whose best plan is known."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from gac_ros.errors import ConfigurationError, EpisodeError
+from gac_ros.planning import MODES, Plan, Planner
+from tests.toy import untrained_checkpoint
+
+
+def linear_planner(**overrides: object) -> Planner:
+    """y = first number of z, z = z0: the shell bounds the best plan to sqrt(n) along it."""
+    checkpoint = untrained_checkpoint("hopper")
+
+    class FirstNumber(torch.nn.Module):
+        def forward(self, z: torch.Tensor) -> torch.Tensor:
+            return z.flatten(1)[:, :1].expand(-1, 3)
+
+    checkpoint.model.returns = FirstNumber()  # type: ignore[assignment]
+    return checkpoint.make_planner(**overrides)
+
+
+def test_exploitation_climbs_the_return_and_stays_in_the_shell() -> None:
+    planner = linear_planner(start="prior", exploit_steps=800, shell_weight=10.0)
+    z0 = planner.exploit(torch.Generator().manual_seed(0))
+    radius = np.sqrt(16.0)
+    assert z0.flatten(1).norm(dim=-1).max() < radius + 0.1
+    assert z0.flatten(1)[0, 0] == pytest.approx(radius, abs=0.15)
+
+
+def test_without_the_shell_exploitation_runs_away() -> None:
+    """Guards the test above: it is the penalty that holds the plan."""
+    planner = linear_planner(start="prior", exploit_steps=800, shell_weight=0.0)
+    z0 = planner.exploit(torch.Generator().manual_seed(0))
+    assert z0.flatten(1).norm(dim=-1).min() > 10.0
+
+
+def test_exploited_candidates_come_best_first() -> None:
+    planner = linear_planner(start="prior", exploit_steps=3)
+    z0 = planner.exploit(torch.Generator().manual_seed(0)).flatten(1)
+    beyond = (z0.norm(dim=-1) - np.sqrt(16.0)).clamp(min=0.0)
+    objective = z0[:, 0] - planner.config.shell_weight * beyond.square()
+    assert (objective.diff() <= 1e-5).all()
+
+
+def test_planning_leaves_the_checkpoint_s_plans_as_they_are() -> None:
+    checkpoint = untrained_checkpoint("hopper")
+    before = checkpoint.best_plans.clone()
+    checkpoint.make_planner(start="best").plan("exploit", 0)
+    assert torch.equal(checkpoint.best_plans, before)
+
+
+def test_sampling_matches_the_known_posterior() -> None:
+    # z ~ N(0, 1), y | z ~ N(z, 0.2^2) with weight w: precision 1 + w / 0.04.
+    planner = linear_planner(langevin_steps=300, langevin_step_size=0.1)
+    for weight in (1.0, 4.0):
+        precision = 1.0 + weight / 0.04
+        samples = planner.sample(2000, 1.5, weight, torch.Generator().manual_seed(0))
+        first = samples.flatten(1)[:, 0]
+        assert first.mean().item() == pytest.approx(1.5 * weight / 0.04 / precision, abs=0.02)
+        others = samples.flatten(1)[:, 1:]
+        assert others.std().item() == pytest.approx(1.0, abs=0.05)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_equal_seeds_give_equal_plans_and_other_seeds_others(mode: str) -> None:
+    planner = linear_planner(start="prior", exploit_steps=5)
+    one, same, other = (planner.plan(mode, seed) for seed in (3, 3, 4))
+    assert np.array_equal(one.z0, same.z0)
+    assert not np.array_equal(one.z0, other.z0)
+    assert one.mode == mode
+
+
+def test_exploration_aims_above_the_best_of_the_data_and_exploitation_has_no_target() -> None:
+    planner = linear_planner()
+    assert planner.plan("explore", 0).target_return > 2.0
+    assert planner.plan("posterior", 0).target_return == 2.0
+    assert planner.plan("explore", 0, target_return=7.0).target_return == 7.0
+    assert planner.plan("exploit", 0).target_return is None
+
+
+def test_an_unknown_mode_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="exploit, explore, posterior"):
+        linear_planner().plan("guess", 0)  # type: ignore[arg-type]
+
+
+def test_a_plan_keeps_every_digit_through_json() -> None:
+    plan = untrained_checkpoint("hopper").make_planner().plan("explore", 5)
+    back = Plan.from_dict(json.loads(plan.to_json()))
+    assert np.array_equal(back.z0, plan.z0)
+    assert np.array_equal(back.z, plan.z)
+    assert back.predicted_return == plan.predicted_return
+    assert back.target_return == plan.target_return
+
+
+@pytest.mark.parametrize("content", [{}, {"z0": [[1.0]]}, {"z0": "x", "z": [[1.0]]}])
+def test_a_broken_plan_is_a_clear_error(content: dict[str, object]) -> None:
+    with pytest.raises(EpisodeError, match="plan cannot be read"):
+        Plan.from_dict(content)
