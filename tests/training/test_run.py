@@ -1,0 +1,145 @@
+"""Training runs on disk: exact resume, atomic saves, clear refusals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from gac_ros.checkpoint import load_checkpoint
+from gac_ros.errors import CheckpointError, OutputError
+from gac_ros.training.config import TrainingConfig
+from gac_ros.training.run import TrainingDiverged, run_training
+from gac_ros.training.state import STATE_TENSORS, known_chains, read
+from gac_ros.training.trainer import StepReport, Trainer
+from tests.toy import toy_buffer, toy_embodiment
+from tests.training.test_trainer import small_config
+
+SHORT = {"iterations": 12, "save_every": 5, "log_every": 4}
+
+
+def trainer(config: TrainingConfig | None = None, **changes: object) -> Trainer:
+    return Trainer(
+        toy_buffer(), toy_embodiment(), config or small_config(**{**SHORT, **changes}), seed=3
+    )
+
+
+class Interruption(Exception):
+    """Stands for whatever ends a run in the middle of an iteration's bookkeeping."""
+
+
+def interrupt_at(iteration: int):
+    def on_step(report: StepReport) -> None:
+        if report.iteration == iteration:
+            raise Interruption
+
+    return on_step
+
+
+@pytest.mark.parametrize("iteration", [5, 6, 9, 11])
+def test_interrupted_and_resumed_equals_uninterrupted(tmp_path: Path, iteration: int) -> None:
+    run_training(trainer(), tmp_path / "whole")
+    with pytest.raises(Interruption):
+        run_training(trainer(), tmp_path / "parts", on_step=interrupt_at(iteration + 1))
+    run_training(trainer(), tmp_path / "parts", resume=True)
+    whole, parts = (load_checkpoint(tmp_path / name) for name in ("whole", "parts"))
+    assert whole.digest == parts.digest
+    one, two = (read(tmp_path / name / "latest") for name in ("whole", "parts"))
+    assert one.values == two.values
+    for key, value in one.tensors.items():
+        assert torch.equal(value, two.tensors[key]), key
+
+
+def test_a_run_killed_for_real_resumes_exactly(tmp_path: Path) -> None:
+    script = (
+        "from pathlib import Path; from tests.training.test_run import trainer\n"
+        "from gac_ros.training.run import run_training\n"
+        "import sys\n"
+        "run_training(trainer(), Path(sys.argv[1]), "
+        "on_step=lambda report: print(report.iteration, flush=True))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path / "killed")],
+        stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2],
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.strip() == "7":
+            process.send_signal(signal.SIGKILL)
+            break
+    process.wait()
+    process.stdout.close()
+    run_training(trainer(), tmp_path / "killed", resume=True)
+    run_training(trainer(), tmp_path / "whole")
+    assert load_checkpoint(tmp_path / "killed").digest == load_checkpoint(tmp_path / "whole").digest
+
+
+def test_the_last_step_is_saved_and_old_checkpoints_go(tmp_path: Path) -> None:
+    run_training(trainer(), tmp_path)
+    assert sorted(path.name for path in tmp_path.glob("step-*")) == [
+        "step-00000010", "step-00000012",
+    ]
+    assert os.readlink(tmp_path / "latest") == "step-00000012"
+    assert load_checkpoint(tmp_path).lineage.iterations == 12
+    assert not list(tmp_path.rglob("*.pt")) + list(tmp_path.rglob("*.pkl"))
+
+
+def test_figures_are_logged_to_tensorboard(tmp_path: Path) -> None:
+    run_training(trainer(), tmp_path)
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert "action_error/own_plan" in events.Tags()["scalars"]
+    steps = [event.step for event in events.Scalars("likelihood/actions_per_step")]
+    assert steps == [4, 8, 12]
+
+
+def test_an_existing_run_is_not_overwritten(tmp_path: Path) -> None:
+    run_training(trainer(), tmp_path)
+    with pytest.raises(OutputError, match="--resume"):
+        run_training(trainer(), tmp_path)
+
+
+def test_resuming_nothing_other_data_or_other_settings_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="nothing to resume"):
+        run_training(trainer(), tmp_path, resume=True)
+    run_training(trainer(), tmp_path)
+    with pytest.raises(CheckpointError, match="configuration differs"):
+        run_training(trainer(learning_rate=1e-5), tmp_path, resume=True)
+    other = Trainer(toy_buffer(seed=1), toy_embodiment(), small_config(**SHORT), seed=3)
+    with pytest.raises(CheckpointError, match="data have changed"):
+        run_training(other, tmp_path, resume=True)
+    (tmp_path / "latest" / STATE_TENSORS).write_bytes(b"broken")
+    with pytest.raises(CheckpointError, match="damaged"):
+        run_training(trainer(), tmp_path, resume=True)
+
+
+def test_a_diverging_run_stops_and_keeps_its_last_save(tmp_path: Path) -> None:
+    diverging = trainer(save_every=1)
+
+    def poison(report: StepReport) -> None:
+        if report.iteration == 3:
+            with torch.no_grad():
+                next(diverging.model.parameters()).fill_(float("nan"))
+
+    with pytest.raises(TrainingDiverged, match="iteration 4"):
+        run_training(diverging, tmp_path, on_step=poison)
+    assert load_checkpoint(tmp_path).lineage.iterations in (2, 3)
+
+
+def test_an_unwritable_folder_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="choose another --out"):
+        run_training(trainer(), tmp_path / "file" / "run")
+
+
+def test_chains_are_known_by_episode_and_a_bare_checkpoint_has_none(tmp_path: Path) -> None:
+    whole = trainer()
+    run_training(whole, tmp_path)
+    chains = known_chains(tmp_path / "latest")
+    assert torch.equal(chains[whole.episode_ids[3]], whole.chains[3])
+    assert known_chains(tmp_path) == {}

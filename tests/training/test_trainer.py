@@ -1,0 +1,133 @@
+"""The learning rule on a task that only a plan can explain."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from gac_ros.errors import ConfigurationError, EmbodimentError
+from gac_ros.training.config import TrainingConfig, training_config
+from gac_ros.training.trainer import Trainer
+from tests.toy import STEPS, toy_buffer, toy_embodiment, untrained_checkpoint
+
+SMALL_MODEL = {"plan_token_size": 4, "width": 16, "heads": 2, "layers": 1, "context": 3,
+               "prior_hidden": 16, "return_hidden": 16}
+
+
+def small_config(**changes: object) -> TrainingConfig:
+    settings = {"iterations": 250, "batch_episodes": 16, "windows": 4, "window_length": 4,
+                "learning_rate": 3e-3, "model": SMALL_MODEL}
+    return training_config({**settings, **changes}, origin="test")
+
+
+@pytest.fixture(scope="module")
+def trained() -> Trainer:
+    trainer = Trainer(toy_buffer(), toy_embodiment(), small_config(), seed=0)
+    for _ in range(trainer.config.iterations):
+        trainer.step()
+    return trainer
+
+
+def test_the_plan_is_used(trained: Trainer) -> None:
+    """Fails when the decoder ignores z: then all three errors are equal."""
+    usage = trained.plan_usage()
+    assert usage.own < 0.6 * usage.other
+    assert usage.own < 0.6 * usage.prior
+
+
+def test_exploitation_finds_the_direction_with_the_higher_return(trained: Trainer) -> None:
+    actor = trained.checkpoint().make_actor("exploit", start="prior")
+    actor.begin(0)
+    rng = np.random.default_rng(1)
+    actions = np.array([actor.act(rng.normal(size=1)) for _ in range(STEPS)])
+    assert actions.mean() > 0.5
+    assert actor.plan.predicted_return > 5.0
+
+
+def test_asking_for_a_low_return_gives_the_other_direction(trained: Trainer) -> None:
+    checkpoint = trained.checkpoint()
+    actor = checkpoint.make_actor("explore")
+    actor.follow(checkpoint.make_planner().plan("explore", 0, target_return=-10.0))
+    rng = np.random.default_rng(1)
+    actions = np.array([actor.act(rng.normal(size=1)) for _ in range(STEPS)])
+    assert actions.mean() < -0.5
+
+
+def test_behaviour_cloning_averages_over_both_directions() -> None:
+    trainer = Trainer(
+        toy_buffer(), toy_embodiment(),
+        small_config(method="behaviour_cloning", return_weighting=0.0, iterations=100), seed=0,
+    )
+    for _ in range(trainer.config.iterations):
+        trainer.step()
+    assert torch.equal(trainer.chains, torch.zeros_like(trainer.chains))
+    actor = trainer.checkpoint().make_actor("exploit", start="mode", exploit_steps=0)
+    actor.begin(0)
+    actions = np.array([actor.act(np.zeros(1)) for _ in range(STEPS)])
+    assert abs(actions.mean()) < 0.3
+
+
+def test_equal_seeds_give_equal_trainings_and_other_seeds_others() -> None:
+    def weights(seed: int) -> torch.Tensor:
+        trainer = Trainer(toy_buffer(), toy_embodiment(), small_config(), seed=seed)
+        for _ in range(5):
+            trainer.step()
+        return torch.nn.utils.parameters_to_vector(trainer.model.parameters()).detach()
+
+    assert torch.equal(weights(1), weights(1))
+    assert not torch.equal(weights(1), weights(2))
+
+
+def test_asking_for_the_plan_s_use_changes_nothing() -> None:
+    def chains(ask: bool) -> torch.Tensor:
+        trainer = Trainer(toy_buffer(), toy_embodiment(), small_config(), seed=0)
+        for _ in range(3):
+            trainer.step()
+            if ask:
+                trainer.plan_usage()
+        return trainer.chains
+
+    assert torch.equal(chains(ask=True), chains(ask=False))
+
+
+def test_chains_move_before_the_weights_during_the_warm_up() -> None:
+    trainer = Trainer(toy_buffer(), toy_embodiment(), small_config(chain_warmup=2), seed=0)
+    weights = torch.nn.utils.parameters_to_vector(trainer.model.parameters()).detach().clone()
+    chains = trainer.chains.clone()
+    trainer.step()
+    after = torch.nn.utils.parameters_to_vector(trainer.model.parameters())
+    assert torch.equal(weights, after)
+    assert not torch.equal(chains, trainer.chains)
+    for _ in range(2):
+        trainer.step()
+    assert not torch.equal(
+        weights, torch.nn.utils.parameters_to_vector(trainer.model.parameters())
+    )
+
+
+def test_fine_tuning_keeps_weights_normaliser_and_known_chains(trained: Trainer) -> None:
+    parent = trained.checkpoint()
+    known = dict(zip(trained.episode_ids, trained.chains, strict=True))
+    buffer = toy_buffer(episodes=60)
+    child = Trainer(
+        buffer, toy_embodiment(), small_config(), seed=5, parent=parent, parent_chains=known
+    )
+    assert child.normalizer is parent.normalizer
+    for key, value in parent.model.state_dict().items():
+        assert torch.equal(child.model.state_dict()[key], value)
+    assert torch.equal(child.chains[:40], trained.chains)
+    assert child.plan_usage().own < 0.9 * child.plan_usage().other
+
+
+def test_a_parent_of_another_robot_is_refused() -> None:
+    with pytest.raises(EmbodimentError, match="does not fit"):
+        Trainer(toy_buffer(), toy_embodiment(), small_config(), seed=0,
+                parent=untrained_checkpoint("hopper"))
+
+
+def test_wrong_settings_are_named() -> None:
+    with pytest.raises(ConfigurationError, match="iterationz: unknown key"):
+        training_config({"iterationz": 3}, origin="file.yaml")
+    with pytest.raises(ConfigurationError, match=r"model: width: .*\(it is -1\)"):
+        training_config({"model": {"width": -1}}, origin="f").model_for(toy_embodiment())
