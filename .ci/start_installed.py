@@ -19,9 +19,9 @@ from pathlib import Path
 os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 
-import rclpy  # noqa: E402  (reads the environment set above)
-from rcl_interfaces.srv import GetParameters  # noqa: E402
-from rclpy.node import Node  # noqa: E402
+import rclpy
+from rcl_interfaces.srv import GetParameters
+from rclpy.node import Node
 
 NODES = {"controller": "gac_controller", "sim": "sim"}
 ROBOT = "pointmaze_umaze"  # what both drive when nothing is said
@@ -37,6 +37,8 @@ def installed(space: Path, command: str, *arguments: str) -> subprocess.Popen[by
     return subprocess.Popen(
         ["bash", "-c", f'source "$0/setup.bash" && exec {command}', str(space), *arguments],
         cwd=space,
+        # A shell's background jobs ignore Ctrl-C, and what they start would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         start_new_session=True,
     )
 
