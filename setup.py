@@ -42,7 +42,7 @@ setup(
             "checkpoints/**/*.safetensors",
             "checkpoints/**/*.json",
         ],
-        f"{NAME}.sim": ["assets/**/*.xml"],
+        f"{NAME}.sim": ["*.yaml", "assets/**/*.xml"],
     },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
