@@ -1,6 +1,6 @@
 """Checkpoints: a directory with weights (safetensors) and everything else (JSON). Never pickle.
 
-`model.safetensors` holds the weights and the best plans, `checkpoint.json` the model's sizes, the
+`model.safetensors` holds the weights, the best plans and some starts, `checkpoint.json` the model's sizes, the
 embodiment, the normaliser, the planner's settings, the lineage and the SHA-256 of the weights.
 A training run's directory holds one such directory per save and a link `latest` to the newest.
 """
@@ -71,6 +71,7 @@ class Checkpoint:
         embodiment: the contract it was trained for.
         planner: settings of the planner.
         best_plans: z0 (M, N, D) of the training data's best episodes.
+        starts: first observations (S, O) of the training data, normalised.
         lineage: where it comes from.
         digest: SHA-256 over description and weights; empty before it was saved.
         path: where it was loaded from; None before it was saved.
@@ -81,6 +82,7 @@ class Checkpoint:
     embodiment: Embodiment
     planner: PlannerConfig
     best_plans: Tensor
+    starts: Tensor
     lineage: Lineage
     digest: str = ""
     path: Path | None = None
@@ -102,7 +104,7 @@ class Checkpoint:
     def make_planner(self, **overrides: Any) -> Planner:
         """A planner with the checkpoint's settings, some of them overridden."""
         config = PlannerConfig.model_validate({**self.planner.model_dump(), **overrides})
-        return Planner(self.model, self.normalizer, self.best_plans, config)
+        return Planner(self.model, self.normalizer, self.best_plans, self.starts, config)
 
     def make_policy(self) -> Policy:
         """A fresh policy on this model."""
@@ -157,6 +159,7 @@ def save_checkpoint(
         raise OutputError(f"{directory} exists already; choose another name")
     tensors = {f"model.{key}": value for key, value in checkpoint.model.state_dict().items()}
     tensors["best_plans"] = checkpoint.best_plans
+    tensors["starts"] = checkpoint.starts
     weights = _to_bytes(tensors)
     files = {
         WEIGHTS_FILE: weights,
@@ -289,7 +292,7 @@ def _build(
     directory: Path, content: dict[str, Any], weights: bytes, device: torch.device, digest: str
 ) -> Checkpoint:
     tensors = load_tensors(weights)
-    best_plans = tensors.pop("best_plans")
+    best_plans, starts = tensors.pop("best_plans"), tensors.pop("starts")
     model = GacModel(ModelConfig.model_validate(content["model"]))
     model.load_state_dict({key.removeprefix("model."): value for key, value in tensors.items()})
     return Checkpoint(
@@ -300,6 +303,7 @@ def _build(
         ),
         planner=PlannerConfig.model_validate(content["planner"]),
         best_plans=best_plans.to(device),
+        starts=starts.to(device),
         lineage=Lineage.model_validate(content["lineage"]),
         digest=digest,
         path=directory,

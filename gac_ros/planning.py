@@ -104,15 +104,22 @@ class Planner:
         model: trained, in evaluation mode.
         normalizer: of the model's data.
         best_plans: z0 (M, N, D) of the training data's best episodes; may be empty.
+        starts: first observations (S, O), normalised, that a plan is judged over.
         config: see `PlannerConfig`.
     """
 
     def __init__(
-        self, model: GacModel, normalizer: Normalizer, best_plans: Tensor, config: PlannerConfig
+        self,
+        model: GacModel,
+        normalizer: Normalizer,
+        best_plans: Tensor,
+        starts: Tensor,
+        config: PlannerConfig,
     ) -> None:
         self._model = model
         self._normalizer = normalizer
         self._best_plans = best_plans
+        self._starts = starts
         self.config = config
 
     def plan(self, mode: Mode, seed: int, *, target_return: float | None = None) -> Plan:
@@ -160,7 +167,7 @@ class Planner:
 
     def _exploit_objective(self, z0: Tensor) -> Tensor:
         """E[y | z] less the penalty for leaving the shell, (B,)."""
-        mean, _ = self._model.predicted_return(self._model.plan(z0))
+        mean, _ = self._model.predicted_return(self._model.plan(z0), self._starts)
         beyond = (z0.flatten(1).norm(dim=-1) - self._model.shell_radius).clamp(min=0.0)
         return mean - self.config.shell_weight * beyond.square()
 
@@ -186,7 +193,8 @@ class Planner:
         y = y.to(device)
 
         def log_density(z0: Tensor) -> Tensor:
-            return model.log_prior(z0) + weight * model.log_return(model.plan(z0), y)
+            members = model.returns.over_starts(model.plan(z0), self._starts)
+            return model.log_prior(z0) + weight * model.log_return(members, y)
 
         return sample_langevin(
             log_density,
@@ -199,7 +207,7 @@ class Planner:
     def _finish(self, z0: Tensor, mode: Mode, target_return: float | None) -> Plan:
         with torch.no_grad():
             z = self._model.plan(z0)
-            mean, std = self._model.predicted_return(z)
+            mean, std = self._model.predicted_return(z, self._starts)
         return Plan(
             z0=z0[0].cpu().numpy(),
             z=z[0].cpu().numpy(),

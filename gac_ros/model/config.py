@@ -28,6 +28,8 @@ class ModelConfig(BaseModel):
         time_frequencies: sine/cosine pairs of the episode's phase.
         return_heads: members of the return ensemble.
         return_hidden: hidden width of each member.
+        return_sees_start: whether the return also depends on the first observation. Without it a
+            lucky start looks like a good plan.
         action_std: sigma of the actions' Gaussian, in normalised action units.
         return_std: sigma of the return's Gaussian, in standardised return units.
     """
@@ -50,6 +52,7 @@ class ModelConfig(BaseModel):
     time_frequencies: int = Field(default=4, ge=0)
     return_heads: int = Field(default=5, gt=0)
     return_hidden: int = Field(default=128, gt=0)
+    return_sees_start: bool = True
     action_std: float = Field(default=0.4, gt=0.0)
     return_std: float = Field(default=0.2, gt=0.0)
 

@@ -29,6 +29,7 @@ class TrajectoryWindows:
         steps: index in the episode, (B, W, L).
         present: whether the step exists, (B, W, L).
         scored: whether the step counts in the likelihood, (B, W, L).
+        starts: first observation of each episode, (B, O).
         lengths: steps of the whole episode that could be scored, (B,).
     """
 
@@ -38,6 +39,7 @@ class TrajectoryWindows:
     steps: Tensor
     present: Tensor
     scored: Tensor
+    starts: Tensor
     lengths: Tensor
 
 
@@ -73,12 +75,16 @@ class GacModel(nn.Module):
         """log N(z0; 0, I) up to its constant, (B,)."""
         return -0.5 * z0.flatten(1).square().sum(-1)
 
-    def log_return(self, z: Tensor, y: Tensor) -> Tensor:
-        """log p(y | z) up to its constant, averaged over the ensemble, (B,).
+    def log_return(self, members: Tensor, y: Tensor) -> Tensor:
+        """log p(y | z, s_1) up to its constant, averaged over the ensemble, (B,).
 
         The average of the members' log densities lets each member learn from every episode.
+
+        Args:
+            members: their predictions (B, members).
+            y: standardised returns (B,).
         """
-        error = (self.returns(z) - y[:, None]) / self.config.return_std
+        error = (members - y[:, None]) / self.config.return_std
         return -0.5 * error.square().mean(-1)
 
     def log_actions(self, z: Tensor, windows: TrajectoryWindows) -> Tensor:
@@ -114,11 +120,19 @@ class GacModel(nn.Module):
             y: standardised returns (B,).
         """
         z = self.plan(z0)
-        return LogJoint(self.log_prior(z0), self.log_actions(z, windows), self.log_return(z, y))
+        return LogJoint(
+            self.log_prior(z0),
+            self.log_actions(z, windows),
+            self.log_return(self.returns(z, windows.starts), y),
+        )
 
-    def predicted_return(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and spread over the ensemble of the standardised return, each (B,)."""
-        members = self.returns(z)
+    def predicted_return(self, z: Tensor, starts: Tensor) -> tuple[Tensor, Tensor]:
+        """Standardised return of plans (B, N, D), averaged over starts (S, O).
+
+        Returns:
+            Mean and spread over the ensemble, each (B,).
+        """
+        members = self.returns.over_starts(z, starts)
         if members.shape[1] == 1:
             return members[:, 0], torch.zeros_like(members[:, 0])
         return members.mean(-1), members.std(-1)

@@ -1,4 +1,10 @@
-"""The return predictor p(y | z), the critic: an ensemble of MLPs, Gaussian in y."""
+"""The return predictor, the critic: an ensemble of MLPs, Gaussian in y.
+
+The paper has p(y | z). Where an episode starts changes its return too, and a critic that does not
+know the start takes luck for merit: the plan of an episode that began at the goal (stand still)
+looks best. So the critic is p(y | z, s_1), and the value of a plan is its mean over the starts of
+the data, which again depends on z alone.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +15,15 @@ from gac_ros.model.config import ModelConfig
 
 
 class ReturnPredictor(nn.Module):
-    """Predicted standardised return of a plan, once per ensemble member."""
+    """Predicted standardised return of a plan from a start, once per ensemble member."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        self._sees_start = config.return_sees_start
+        inputs = config.plan_size + (config.observation_size if self._sees_start else 0)
         self.members = nn.ModuleList(
             nn.Sequential(
-                nn.Linear(config.plan_size, config.return_hidden),
+                nn.Linear(inputs, config.return_hidden),
                 nn.SiLU(),
                 nn.Linear(config.return_hidden, config.return_hidden),
                 nn.SiLU(),
@@ -24,7 +32,17 @@ class ReturnPredictor(nn.Module):
             for _ in range(config.return_heads)
         )
 
-    def forward(self, z: Tensor) -> Tensor:
-        """(B, N, D) -> (B, members)."""
-        flat = z.flatten(1)
-        return torch.cat([member(flat) for member in self.members], dim=-1)
+    def forward(self, z: Tensor, starts: Tensor) -> Tensor:
+        """Plans (B, N, D) and normalised first observations (B, O) -> (B, members)."""
+        inputs = z.flatten(1)
+        if self._sees_start:
+            inputs = torch.cat((inputs, starts), dim=-1)
+        return torch.cat([member(inputs) for member in self.members], dim=-1)
+
+    def over_starts(self, z: Tensor, starts: Tensor) -> Tensor:
+        """Mean over starts (S, O) of the return of plans (B, N, D): (B, members)."""
+        if not self._sees_start:
+            return self(z, starts)
+        plans, count = z.shape[0], starts.shape[0]
+        every = self(z.repeat_interleave(count, dim=0), starts.repeat(plans, 1))
+        return every.view(plans, count, -1).mean(1)

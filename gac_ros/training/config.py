@@ -37,6 +37,7 @@ class TrainingConfig(BaseModel):
         weight_decay: of AdamW.
         gradient_clip: largest norm of the weights' gradient.
         best_plans: chains of the best episodes kept in the checkpoint for the planner.
+        planning_starts: first observations kept in the checkpoint, to judge plans over.
         log_every, save_every: iterations between log entries and checkpoints.
         keep_checkpoints: how many a run keeps.
         model: sizes and noise levels; those that the robot decides are filled in.
@@ -59,6 +60,7 @@ class TrainingConfig(BaseModel):
     weight_decay: float = Field(default=1e-4, ge=0.0)
     gradient_clip: float = Field(default=1.0, gt=0.0)
     best_plans: int = Field(default=32, gt=0)
+    planning_starts: int = Field(default=64, gt=0)
     log_every: int = Field(default=20, gt=0)
     save_every: int = Field(default=250, gt=0)
     keep_checkpoints: int = Field(default=2, gt=0)

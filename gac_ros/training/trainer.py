@@ -122,6 +122,8 @@ class Trainer:
         self._returns = torch.tensor(
             self.normalizer.normalize_return(returns), dtype=torch.float32, device=self.device
         )
+        first = self._episodes.observations[self._episodes.observation_offsets]
+        self._starts = torch.from_numpy(first).to(self.device)
         self._weights = _return_weights(returns)
         self._lengths = np.array(buffer.lengths)
         model = self.model.config
@@ -226,6 +228,7 @@ class Trainer:
             steps=tensor(windows.steps),
             present=tensor(windows.present),
             scored=tensor(windows.scored),
+            starts=self._starts[torch.from_numpy(indices).to(self.device)],
             lengths=tensor(self._lengths[indices].astype(np.float32)),
         )
 
@@ -277,6 +280,7 @@ class Trainer:
 
     def checkpoint(self) -> Checkpoint:
         """What the trainer has learned so far, ready to save or to act."""
+        some = np.random.default_rng(self.seed).permutation(len(self._lengths))
         order = np.argsort(-self._returns.cpu().numpy(), kind="stable")[: self.config.best_plans]
         model = GacModel(self.model.config).to(self.device)
         model.load_state_dict(self.model.state_dict())
@@ -286,6 +290,7 @@ class Trainer:
             embodiment=self.embodiment,
             planner=self.config.planner,
             best_plans=self.chains[torch.from_numpy(order.copy())].to(self.device),
+            starts=self._starts[torch.from_numpy(some[: self.config.planning_starts])],
             lineage=Lineage(
                 method=self.config.method,
                 parent=self._parent.digest if self._parent else None,

@@ -31,6 +31,7 @@ def random_windows(model: GacModel, batch: int = 2, count: int = 3, length: int 
     everywhere = torch.ones(batch, count, length, dtype=torch.bool)
     return TrajectoryWindows(
         observations, torch.zeros_like(actions), actions, steps, everywhere, everywhere,
+        torch.randn(batch, config.observation_size).double(),
         torch.full((batch,), 20.0).double(),
     )
 
@@ -100,9 +101,9 @@ def test_the_prior_starts_as_the_identity(prior: str) -> None:
 
 def test_the_ensemble_reports_mean_and_spread() -> None:
     model = double_model()
-    z = torch.randn(5, 4, 3).double()
-    mean, spread = model.predicted_return(z)
-    members = model.returns(z)
+    z, starts = torch.randn(5, 4, 3).double(), torch.randn(7, 3).double()
+    mean, spread = model.predicted_return(z, starts)
+    members = model.returns.over_starts(z, starts)
     assert torch.allclose(mean, members.mean(-1))
     assert torch.allclose(spread, members.std(-1))
     assert (spread > 0).all()
@@ -111,3 +112,18 @@ def test_the_ensemble_reports_mean_and_spread() -> None:
 def test_heads_that_do_not_divide_the_width_are_refused() -> None:
     with pytest.raises(ValueError, match="multiple of heads"):
         ModelConfig(observation_size=1, action_size=1, episode_length=1, width=10, heads=4)
+
+
+def test_a_plan_s_return_is_its_mean_over_the_starts() -> None:
+    model = double_model()
+    z, starts = torch.randn(2, 4, 3).double(), torch.randn(3, 3).double()
+    one_by_one = [model.returns(z, start.expand(2, -1)) for start in starts]
+    assert torch.allclose(model.returns.over_starts(z, starts), torch.stack(one_by_one).mean(0))
+
+
+def test_a_critic_that_does_not_see_the_start_ignores_it() -> None:
+    model = double_model(return_sees_start=False)
+    z = torch.randn(2, 4, 3).double()
+    one, other = torch.randn(2, 3).double(), torch.randn(2, 3).double()
+    assert torch.equal(model.returns(z, one), model.returns(z, other))
+    assert torch.equal(model.returns.over_starts(z, one), model.returns(z, one))
