@@ -191,10 +191,13 @@ class EpisodeRecorder:
 
     def _commit(self, job: _Commit) -> None:
         try:
-            job.done.set_result(self._committed(job))
+            bag = self._committed(job)
         except Exception as error:
+            self._end(keep=True)  # before the caller hears of it and looks at the files
             job.done.set_exception(error)
-        self._end(keep=True)
+        else:
+            self._end(keep=True)
+            job.done.set_result(bag)
 
     def _committed(self, job: _Commit) -> Path:
         if self._error is not None:
