@@ -265,13 +265,12 @@ def check_writable(directory: Path) -> None:
 @lru_cache(maxsize=64)
 def _definition(kind: str) -> tuple[str, str]:
     """Message definition text and type hash of a message type."""
-    try:
-        text, _ = typestore().generate_msgdef(kind, ros_version=2)
-        return text, typestore().hash_rihs01(kind)
-    except KeyError as error:
+    if kind not in typestore().fielddefs:
         raise ConfigurationError(
             f"unknown message type '{kind}'; use a type of ROS 2 Jazzy's common interfaces"
-        ) from error
+        )
+    text, _ = typestore().generate_msgdef(kind, ros_version=2)
+    return text, typestore().hash_rihs01(kind)
 
 
 def _with_custom_data(
