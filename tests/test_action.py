@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -75,6 +75,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize(("kind", "interface"), KINDS)
+@settings(deadline=None)
 @given(action=actions)
 def test_every_command_kind_survives_its_bytes(
     kind: CommandKind, interface: str, action: NDArray[np.float64]
@@ -155,6 +156,7 @@ bounds = st.tuples(
 ).map(lambda bound: (bound[0], bound[0] + bound[1], bound[2]))
 
 
+@settings(deadline=None)
 @given(
     limits=st.tuples(bounds, bounds, bounds).filter(
         lambda limits: all(low < high for low, high, _ in limits)
@@ -178,6 +180,7 @@ def test_a_limited_action_never_leaves_its_limits(
     assert (limited[known] <= leg.action_high[known]).all()
 
 
+@settings(deadline=None)
 @given(action=arrays(np.float64, 3, elements=not_nan), start=st.floats(-1.0, 1.0))
 def test_an_action_moves_from_the_previous_one_at_most_by_its_rate(
     action: NDArray[np.float64], start: float
@@ -192,6 +195,7 @@ def test_an_action_moves_from_the_previous_one_at_most_by_its_rate(
     assert limited[2] == np.clip(action[2], -1.0, 1.0)
 
 
+@settings(deadline=None)
 @given(action=arrays(np.float64, 3, elements=st.floats(-1.0, 1.0)))
 def test_an_action_within_limits_is_left_alone(action: NDArray[np.float64]) -> None:
     leg = robot(CommandKind.ARRAY)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gac_ros.embodiment import (
@@ -430,6 +430,7 @@ _paths = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(path=_paths, value=_json)
 def test_whatever_stands_in_a_file_it_loads_or_is_one_clear_error(path: str, value: object) -> None:
     message = "robot.yaml: "

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -50,6 +50,7 @@ def test_arrays_that_do_not_fit_together_are_refused(changes: dict[str, Any], pr
         episode(**changes)
 
 
+@settings(deadline=None)
 @given(seconds=arrays(np.float64, st.integers(1, 50), elements=st.floats(0.0, 10.0)))
 def test_latency_quantiles_lie_within_the_latencies(seconds: NDArray[np.float64]) -> None:
     summary = LatencySummary.of(seconds)
@@ -90,6 +91,7 @@ def metadata(**changes: Any) -> dict[str, Any]:
     return {**values, **changes}
 
 
+@settings(deadline=None)
 @given(
     value=st.none() | st.floats(allow_nan=False, allow_infinity=False),
     seed=st.none() | st.integers(0, 2**63),

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -98,6 +98,7 @@ def test_action_limits_become_minus_one_and_one() -> None:
     assert normalizer.normalize_action((LOW + HIGH) / 2).tolist() == [0.0, 0.0]
 
 
+@settings(deadline=None)
 @given(actions=arrays(np.float64, (3, 2), elements=st.floats(-2.0, 2.0)))
 def test_actions_come_back_from_their_normalised_form(actions: NDArray[np.float64]) -> None:
     normalizer = fitted()
@@ -108,6 +109,7 @@ def test_actions_come_back_from_their_normalised_form(actions: NDArray[np.float6
     np.testing.assert_allclose(again, actions, atol=1e-6)
 
 
+@settings(deadline=None)
 @given(value=st.floats(-1e6, 1e6))
 def test_returns_come_back_from_their_normalised_form(value: float) -> None:
     normalizer = fitted()
@@ -117,6 +119,7 @@ def test_returns_come_back_from_their_normalised_form(value: float) -> None:
     assert again == pytest.approx(value, rel=1e-9, abs=1e-9)
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 1000))
 def test_a_normaliser_survives_json_to_the_last_bit(seed: int) -> None:
     normalizer = fitted(seed)
