@@ -1,0 +1,1 @@
+"""Run episodes in-process or over ROS, keep score, and replay what was recorded."""
