@@ -1,0 +1,209 @@
+"""Evaluate a checkpoint on a simulated robot, over ROS or in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from gac_ros.checkpoint import Checkpoint, load_checkpoint
+from gac_ros.embodiment import Embodiment, find_embodiment
+from gac_ros.errors import CheckpointError, ConfigurationError
+from gac_ros.evaluation.results import (
+    EPISODES_FOLDER,
+    LOGS_FOLDER,
+    EpisodeResult,
+    EvaluationResult,
+    RunDescription,
+    Transport,
+    prepare_folder,
+    write_results,
+)
+from gac_ros.evaluation.rollout import ActorDescription, run_episode
+from gac_ros.evaluation.seeds import episode_seed
+from gac_ros.evaluation.threads import one_thread
+from gac_ros.planning import Mode
+from gac_ros.policy import GacActor
+from gac_ros.resources import packaged_checkpoint
+
+RunEpisode = Callable[[int], EpisodeResult]
+
+
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """What to evaluate and how.
+
+    Attributes:
+        robot: packaged name or path of an embodiment file.
+        out: folder for `results.json`, the bags (`episodes/`) and, over ROS, the logs.
+        episodes: how many.
+        seed: as `--seed`; see `episode_seed`.
+        transport: `ros` or `inproc`.
+        mode: how plans are made.
+        checkpoint: None for the packaged one.
+        mjcf: physics, for a robot that is not packaged.
+        device: where the model runs.
+        record: whether to keep bags.
+        real_time_factor: simulated seconds a second; None runs in lock-step. Over ROS only.
+        overwrite: replace existing results.
+        command_line: what the user typed, for the record.
+    """
+
+    robot: str
+    out: Path
+    episodes: int
+    seed: int = 0
+    transport: Transport = "ros"
+    mode: Mode = "exploit"
+    checkpoint: Path | None = None
+    mjcf: Path | None = None
+    device: str = "cpu"
+    record: bool = True
+    real_time_factor: float | None = None
+    overwrite: bool = False
+    command_line: str = ""
+
+
+def evaluate(
+    request: EvaluationRequest, on_episode: Callable[[EpisodeResult], None] | None = None
+) -> EvaluationResult:
+    """Run the episodes and write `results.json`.
+
+    Args:
+        request: what to run.
+        on_episode: called after each episode, for a progress display.
+
+    Raises:
+        ConfigurationError: an option or the robot is wrong.
+        CheckpointError: there is no usable checkpoint.
+        EmbodimentError: the checkpoint was trained for another robot.
+        OutputError: `out` cannot be written or holds results.
+        TransportError: a process of the ROS transport failed; finished bags stay.
+    """
+    if request.real_time_factor is not None and request.transport != "ros":
+        raise ConfigurationError(
+            "the real-time factor is about simulated time over ROS; use it with --transport ros"
+        )
+    embodiment = find_embodiment(request.robot)
+    checkpoint = load_checkpoint_for(embodiment, request.checkpoint, request.device)
+    prepare_folder(request.out, overwrite=request.overwrite)
+    results = []
+    with _open_transport(request, checkpoint) as run_one:
+        for index in range(request.episodes):
+            results.append(run_one(episode_seed(request.seed, index)))
+            if on_episode is not None:
+                on_episode(results[-1])
+    result = EvaluationResult(_describe(request, embodiment, checkpoint), tuple(results))
+    write_results(result, request.out)
+    return result
+
+
+def load_checkpoint_for(
+    embodiment: Embodiment, path: Path | None, device: str = "cpu"
+) -> Checkpoint:
+    """Load a robot's checkpoint and make sure that it fits.
+
+    Args:
+        embodiment: of the robot.
+        path: None for the packaged checkpoint.
+        device: as for `load_checkpoint`.
+
+    Raises:
+        CheckpointError: missing or damaged.
+        EmbodimentError: trained for another robot.
+    """
+    if path is None:
+        path = packaged_checkpoint(embodiment.name)
+        if not path.exists():
+            raise CheckpointError(
+                f"no checkpoint is packaged for '{embodiment.name}'; train one with 'gac collect' "
+                "and 'gac train' and name it with --checkpoint"
+            )
+    checkpoint = load_checkpoint(path, device)
+    checkpoint.require_embodiment(embodiment)
+    return checkpoint
+
+
+def make_actor(checkpoint: Checkpoint, mode: Mode) -> GacActor:
+    """The actor of a checkpoint, warmed up as the controller node's is."""
+    policy = checkpoint.make_policy()
+    policy.warm_up()
+    return GacActor(checkpoint.make_planner(), policy, mode)
+
+
+def describe_actor(checkpoint: Checkpoint, mode: Mode) -> ActorDescription:
+    """The actor of a checkpoint, for the bags' metadata."""
+    path = None if checkpoint.path is None else checkpoint.path.absolute()
+    return ActorDescription(checkpoint.lineage.method, mode, path, checkpoint.digest)
+
+
+def _open_transport(
+    request: EvaluationRequest, checkpoint: Checkpoint
+) -> AbstractContextManager[RunEpisode]:
+    episodes = request.out / EPISODES_FOLDER if request.record else None
+    if request.transport == "inproc":
+        return _in_process(request, checkpoint, episodes)
+    return _over_ros(request, checkpoint, episodes)
+
+
+@contextmanager
+def _in_process(
+    request: EvaluationRequest, checkpoint: Checkpoint, episodes: Path | None
+) -> Iterator[RunEpisode]:
+    from gac_ros.sim import make_robot
+
+    robot = make_robot(request.robot, mjcf=None if request.mjcf is None else str(request.mjcf))
+    with one_thread():
+        yield partial(
+            run_episode,
+            robot,
+            make_actor(checkpoint, request.mode),
+            description=describe_actor(checkpoint, request.mode),
+            directory=episodes,
+        )
+
+
+@contextmanager
+def _over_ros(
+    request: EvaluationRequest, checkpoint: Checkpoint, episodes: Path | None
+) -> Iterator[RunEpisode]:
+    # The only place where evaluation needs a ROS installation.
+    try:
+        from gac_ros.evaluation.over_ros import SessionRequest, open_session
+    except ImportError as error:
+        raise ConfigurationError(
+            f"ROS 2 is not there ({error}); install gac_ros with its 'ros' extra, source a ROS 2 "
+            "installation, or use --transport inproc"
+        ) from error
+
+    assert checkpoint.path is not None
+    session = SessionRequest(
+        robot=request.robot,
+        checkpoint=checkpoint.path,
+        mode=request.mode,
+        device=request.device,
+        logs=request.out / LOGS_FOLDER,
+        episodes=episodes,
+        mjcf=request.mjcf,
+        real_time_factor=request.real_time_factor,
+    )
+    with open_session(session) as runner:
+        yield runner.run_episode
+
+
+def _describe(
+    request: EvaluationRequest, embodiment: Embodiment, checkpoint: Checkpoint
+) -> RunDescription:
+    return RunDescription(
+        robot=embodiment.name,
+        policy=checkpoint.lineage.method,
+        mode=request.mode,
+        checkpoint=str(checkpoint.path),
+        checkpoint_digest=checkpoint.digest,
+        transport=request.transport,
+        seed=request.seed,
+        lock_step=request.real_time_factor is None,
+        command_line=request.command_line,
+    )
