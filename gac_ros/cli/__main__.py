@@ -1,0 +1,7 @@
+"""`python -m gac_ros.cli` is `gac`."""
+
+import sys
+
+from gac_ros.cli.app import main
+
+sys.exit(main())

@@ -1,0 +1,191 @@
+"""`gac buffer ls` and `gac buffer info`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gac_ros.cli.display import make_console
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from gac_ros.buffer.summary import EpisodeSummaryRow
+
+app = typer.Typer(
+    no_args_is_help=True, help="Look at recorded episodes: a buffer is a folder of bags."
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+@app.command("ls")
+def list_buffer(
+    directory: Annotated[Path, typer.Argument(help="Folder of bags, or one bag.")],
+    as_json: Json = False,
+) -> None:
+    """List the episodes of a folder, unfinished and damaged ones too.
+
+    Example: `gac buffer ls episodes/umaze`
+    """
+    from gac_ros.buffer.summary import list_episodes
+
+    rows = list_episodes(directory)
+    if as_json:
+        typer.echo(json.dumps([_row_dict(row) for row in rows], indent=2))
+        return
+    console = make_console()
+    console.print(_rows_table(rows, directory))
+    for row in rows:
+        if row.problem:
+            console.print(f"{row.episode_id}: {row.problem}", soft_wrap=True)
+    robots = sorted({row.robot for row in rows if row.robot})
+    console.print(", ".join([_totals(rows), *robots]))
+
+
+@app.command("info")
+def show_info(
+    path: Annotated[Path, typer.Argument(help="One bag, or a folder of bags.")],
+    as_json: Json = False,
+) -> None:
+    """Show all that is known about one episode, or the statistics of a folder.
+
+    Example: `gac buffer info episodes/umaze`
+    """
+    from gac_ros.buffer.summary import list_episodes
+    from gac_ros.buffer.writer import METADATA_FILE
+
+    rows = list_episodes(path)
+    one = (path / METADATA_FILE).exists()
+    content = _episode_dict(rows[0]) if one else _statistics(rows)
+    if as_json:
+        typer.echo(json.dumps(content, indent=2))
+        return
+    make_console().print(_facts_table(content, str(path)))
+
+
+def _row_dict(row: EpisodeSummaryRow) -> dict[str, Any]:
+    return {
+        "episode_id": row.episode_id,
+        "path": str(row.path),
+        "state": row.state,
+        "problem": row.problem,
+        "size": row.size,
+        "robot": row.robot,
+        "policy": row.policy,
+        "mode": row.mode,
+        "steps": row.steps,
+        "return": row.episode_return,
+        "predicted_return": row.predicted_return,
+        "ending": row.ending,
+        "outcome": row.outcome,
+    }
+
+
+def _rows_table(rows: list[EpisodeSummaryRow], directory: Path) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    several = len({row.robot for row in rows if row.robot}) > 1
+    table = Table(
+        title=str(directory),
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+    )
+    table.add_column("episode", no_wrap=True)
+    if several:
+        table.add_column("robot")
+    table.add_column("policy")
+    for heading in ("steps", "return", "predicted"):
+        table.add_column(heading, justify="right")
+    table.add_column("end")
+    for row in rows:
+        table.add_row(
+            row.episode_id,
+            *([row.robot] if several else []),
+            f"{row.policy} {row.mode}".strip(),
+            "" if row.steps is None else str(row.steps),
+            _number(row.episode_return),
+            _number(row.predicted_return),
+            _end(row),
+        )
+    return table
+
+
+def _end(row: EpisodeSummaryRow) -> str:
+    if row.state != "complete":
+        return row.state
+    return " ".join(word for word in (row.ending, row.outcome) if word)
+
+
+def _totals(rows: list[EpisodeSummaryRow]) -> str:
+    complete = [row for row in rows if row.state == "complete"]
+    others = len(rows) - len(complete)
+    steps = sum(row.steps or 0 for row in complete)
+    size = sum(row.size for row in rows) / 2**20
+    text = f"{len(complete)} episodes, {steps} steps, {size:.1f} MiB"
+    return text + (f"; {others} unfinished or damaged" if others else "")
+
+
+def _statistics(rows: list[EpisodeSummaryRow]) -> dict[str, Any]:
+    import numpy as np
+
+    complete = [row for row in rows if row.state == "complete"]
+    returns = [row.episode_return for row in complete if row.episode_return is not None]
+    content: dict[str, Any] = {
+        "episodes": len(complete),
+        "unfinished": sum(row.state == "unfinished" for row in rows),
+        "damaged": sum(row.state == "damaged" for row in rows),
+        "steps": sum(row.steps or 0 for row in complete),
+        "size": sum(row.size for row in rows),
+        "robots": sorted({row.robot for row in complete}),
+        "policies": sorted({row.policy for row in complete}),
+        "labelled": len(returns),
+    }
+    if returns:
+        quantiles = np.quantile(returns, [0.0, 0.1, 0.5, 0.9, 1.0])
+        names = ("return_min", "return_p10", "return_median", "return_p90", "return_max")
+        content["return_mean"] = float(np.mean(returns))
+        content |= {name: float(value) for name, value in zip(names, quantiles, strict=True)}
+    return content
+
+
+def _episode_dict(row: EpisodeSummaryRow) -> dict[str, Any]:
+    content: dict[str, Any] = {"path": str(row.path), "state": row.state, "size": row.size}
+    if row.problem:
+        content["problem"] = row.problem
+    if row.metadata is not None:
+        content |= row.metadata.model_dump(mode="json")
+    return content
+
+
+def _facts_table(content: dict[str, Any], title: str) -> Table:
+    from rich.table import Table
+
+    table = Table(title=title, show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for key, value in content.items():
+        # The contract fills pages; --json has it.
+        if key != "embodiment":
+            table.add_row(key, _text(value))
+    return table
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, dict):
+        return "\n".join(f"{key}: {_text(part)}" for key, part in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "" if value is None else str(value)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"
