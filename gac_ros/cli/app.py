@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from gac_ros import __version__
-from gac_ros.cli import buffer, collect, demo, evaluate, reference, replay
+from gac_ros.cli import buffer, collect, demo, evaluate, reference, replay, train
 from gac_ros.errors import GacError
 
 INTERRUPTED = 130
@@ -40,6 +40,8 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("collect")(collect.collect)
+app.command("train")(train.train)
+app.command("finetune")(train.finetune)
 app.command("evaluate")(evaluate.evaluate)
 app.command("replay")(replay.replay)
 app.command("reference")(reference.reference)
