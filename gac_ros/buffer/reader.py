@@ -244,6 +244,7 @@ def _messages(bag: _Bag) -> list[RecordedMessage]:
 
 
 def _parse(data: bytes) -> list[RecordedMessage]:
+    """Every message of an MCAP file in file order, which the writer keeps that of log times."""
     stream = io.BytesIO(data)
     summary = SeekingReader(stream, validate_crcs=True).get_summary()
     if summary is None:
@@ -254,8 +255,6 @@ def _parse(data: bytes) -> list[RecordedMessage]:
         chunk = Chunk.read(ReadDataStream(stream))
         content, length = get_chunk_data_stream(chunk, validate_crc=True)
         found += _split(content.read(length), summary)
-    # Stable, and already in order in our own bags.
-    found.sort(key=lambda message: message.stamp)
     return found
 
 

@@ -351,6 +351,16 @@ def test_every_step_is_scored_equally_often_the_first_and_the_last_too(
     np.testing.assert_allclose(counts, windows * length / (steps + length - 1), rtol=0.05)
 
 
+def test_rounding_never_lifts_a_start_over_the_end_of_the_episode() -> None:
+    class Highest(np.random.Generator):
+        def random(self, size: Any = None, *_: Any) -> Any:
+            return np.full(size, np.nextafter(1.0, 0.0))
+
+    starts = stratified_starts(np.array([12]), 8, 4, Highest(np.random.PCG64()))
+
+    assert starts[0, -1] == 11
+
+
 def test_the_same_seed_gives_the_same_starts() -> None:
     sizes = np.array([30, 7])
 

@@ -623,6 +623,27 @@ def test_a_bag_with_bytes_replaced_inserted_or_removed_is_refused_or_equal(
     assert specimen.is_refused_or_equal()
 
 
+def sign(bag: Path, content: bytes) -> None:
+    """Put other messages into a bag, and their digest with them."""
+    digest = {"gac.mcap_sha256": hashlib.sha256(content).hexdigest()}
+    (bag / f"{bag.name}_0.mcap").write_bytes(content)
+    edit(bag, lambda information: information["custom_data"].update(digest))
+
+
+def test_a_chunk_that_fails_its_crc_is_refused_even_with_a_matching_digest(
+    tmp_path: Path,
+) -> None:
+    trajectory = Trajectory.random(5)
+    bag = record(tmp_path, "episode", trajectory)
+    number, other = (np.float64(value).tobytes() for value in (trajectory.rewards[2], 99.0))
+    content = (bag / "episode_0.mcap").read_bytes()
+    assert content.count(number) == 1
+    sign(bag, content.replace(number, other))
+
+    with pytest.raises(EpisodeError, match=r"episode_0\.mcap: crc validation failed"):
+        read_episode(bag)
+
+
 @given(place=st.floats(0.0, 1.0, exclude_max=True), bit=st.integers(0, 7))
 @settings(max_examples=150, deadline=None)
 def test_damage_that_carries_a_matching_digest_still_ends_in_one_clear_error(
@@ -631,13 +652,8 @@ def test_damage_that_carries_a_matching_digest_still_ends_in_one_clear_error(
     """The parser behind the digest must not fall over either, whatever the file holds."""
     content = bytearray(specimen.files["episode_0.mcap"])
     content[int(place * len(content))] ^= 1 << bit
-    specimen.hurt("episode_0.mcap", bytes(content))
-    edit(
-        specimen.bag,
-        lambda information: information["custom_data"].update(
-            {"gac.mcap_sha256": hashlib.sha256(content).hexdigest()}
-        ),
-    )
+    specimen.hurt("metadata.yaml", specimen.files["metadata.yaml"])
+    sign(specimen.bag, bytes(content))
     try:
         assert read_episode(specimen.bag)
     except EpisodeError as error:

@@ -31,6 +31,7 @@ from episode_bags import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mcap.reader import make_reader
+from mcap.records import Message
 from mcap.stream_reader import StreamReader
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import Reader
@@ -353,6 +354,24 @@ def test_a_sync_that_fails_shows_no_episode(
     assert not (tmp_path / "episode").exists()
 
 
+def test_everything_is_synced_before_it_is_visible(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = EpisodeWriter(tmp_path, "episode", TYPES)
+    write_messages(writer, list(script(Trajectory.random(3))))
+    synced: list[tuple[int, bool]] = []
+
+    def note(descriptor: int) -> None:
+        synced.append((os.fstat(descriptor).st_ino, (tmp_path / "episode").exists()))
+
+    monkeypatch.setattr(os, "fsync", note)
+    bag = writer.commit(metadata(embodiment(), "episode", 3))
+
+    for path in (bag / "episode_0.mcap", bag / "metadata.yaml", bag):
+        assert (path.stat().st_ino, False) in synced
+    assert (tmp_path.stat().st_ino, True) in synced
+
+
 KILLED = """
 import sys
 from pathlib import Path
@@ -385,23 +404,25 @@ def test_a_process_killed_in_an_episode_leaves_nothing_visible(tmp_path: Path) -
     assert EpisodeBuffer.open(tmp_path).problems == ()
     rows = {row.episode_id: row.state for row in list_episodes(tmp_path)}
     assert rows == {"before": "complete", "killed": "unfinished"}
-    # At most the last chunk is lost: what was flushed can be read by a streaming reader.
-    total = len(list(script(Trajectory.random(300))))
+    # At most the chunk in progress is lost: a streaming reader gets back all before it.
     left = tmp_path / ".recording" / "killed" / "killed_0.mcap"
-    assert left.stat().st_size > CHUNK_SIZE
-    assert readable_messages(left) > total // 2
+    expected = [data for _, data in sent(Trajectory.random(300))]
+    found = readable_messages(left)
+    assert found == expected[: len(found)]
+    assert sum(len(data) for data in expected[len(found) :]) < CHUNK_SIZE
 
 
-def readable_messages(path: Path) -> int:
-    count = 0
+def readable_messages(path: Path) -> list[bytes]:
+    found = []
     with path.open("rb") as stream:
         records = StreamReader(stream).records
         while True:
             try:
-                record_ = next(records)
+                each = next(records)
             except Exception:  # the end of a file that was cut short
-                return count
-            count += type(record_).__name__ == "Message"
+                return found
+            if isinstance(each, Message):
+                found.append(each.data)
 
 
 def test_two_writers_at_once_into_one_directory_both_complete(tmp_path: Path) -> None:
