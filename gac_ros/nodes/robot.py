@@ -1,0 +1,71 @@
+"""What the controller drives with: the robot's contract and the model that fits it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+import torch
+
+from gac_ros.action import encode_action
+from gac_ros.checkpoint import Checkpoint, load_checkpoint
+from gac_ros.embodiment import Embodiment, find_embodiment
+from gac_ros.errors import ConfigurationError, DecodeError
+from gac_ros.messages import FLOAT64, STRING, deserialize, serialize
+from gac_ros.nodes.parameters import Settings, Tick
+from gac_ros.planning import Planner
+from gac_ros.policy import GacActor
+from gac_ros.resources import packaged_checkpoint
+
+
+@dataclass(frozen=True)
+class LoadedRobot:
+    """A robot's contract with a checkpoint that fits it, ready to plan and to act."""
+
+    embodiment: Embodiment
+    checkpoint: Checkpoint
+    planner: Planner
+    actor: GacActor
+
+
+def load_robot(settings: Settings) -> LoadedRobot:
+    """Load and warm up all that the settings ask for.
+
+    Raises:
+        GacError: unknown robot, wrong contract, damaged checkpoint or one for another robot, no
+            such device.
+    """
+    if settings.lock_step and settings.tick is Tick.TIMER:
+        raise ConfigurationError(
+            "tick 'timer' acts without waiting for the simulator, which lock_step forbids; set "
+            "tick to 'observation' or lock_step to false"
+        )
+    torch.set_num_threads(settings.torch_threads)
+    embodiment = find_embodiment(settings.robot)
+    checkpoint = _load_checkpoint(settings, embodiment)
+    checkpoint.require_embodiment(embodiment)
+    policy = checkpoint.make_policy()
+    policy.warm_up()
+    _warm_up_codec(embodiment)
+    planner = checkpoint.make_planner()
+    return LoadedRobot(embodiment, checkpoint, planner, GacActor(planner, policy, "exploit"))
+
+
+def _load_checkpoint(settings: Settings, embodiment: Embodiment) -> Checkpoint:
+    if settings.checkpoint:
+        return load_checkpoint(settings.checkpoint, settings.device)
+    packaged = packaged_checkpoint(embodiment.name)
+    if not packaged.is_dir():
+        raise ConfigurationError(
+            f"no checkpoint is packaged for robot '{embodiment.name}'; set the parameter "
+            "'checkpoint' to one of your own (gac train makes one)"
+        )
+    return load_checkpoint(packaged, settings.device)
+
+
+def _warm_up_codec(embodiment: Embodiment) -> None:
+    """Have the code that reads and writes each message type generated now, not at first use."""
+    serialize(encode_action(embodiment, embodiment.safe_action, 0))
+    for kind in (*(channel.type for channel in embodiment.observation), FLOAT64, STRING):
+        with suppress(DecodeError):
+            deserialize(b"", kind)
