@@ -1,0 +1,120 @@
+"""Publishes and records the same bytes, so that a bag holds exactly what happened."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+from numpy import float64
+from numpy.typing import NDArray
+
+from gac_ros.action import encode_action
+from gac_ros.buffer.reader import DECISION, PLAN
+from gac_ros.buffer.recorder import EpisodeRecorder
+from gac_ros.control import Decision
+from gac_ros.embodiment import Embodiment
+from gac_ros.episode import EpisodeMetadata
+from gac_ros.messages import float64_multi_array, serialize, string
+from gac_ros.nodes.link import Link
+from gac_ros.planning import Plan
+
+
+class RecordedLink:
+    """The link to the robot with the episode's bag behind it.
+
+    Log times are those of the system's clock: they order the messages and never stand still, as
+    simulated time does.
+
+    Args:
+        embodiment: the robot's contract.
+        link: the topics; owned by the caller.
+        recorder: None when nothing is recorded; owned by the caller.
+        directory: where the bags go.
+        ros_time: nanoseconds of the node's clock, for the stamps of commands.
+    """
+
+    def __init__(
+        self,
+        embodiment: Embodiment,
+        link: Link,
+        recorder: EpisodeRecorder | None,
+        directory: Path | None,
+        ros_time: Callable[[], int],
+    ) -> None:
+        self._embodiment = embodiment
+        self._link = link
+        self._recorder = recorder
+        self._directory = directory
+        self._ros_time = ros_time
+        self._recording = False
+
+    @property
+    def topics(self) -> dict[str, str]:
+        """Embodiment topic or role to topic name in the bag."""
+        return self._link.topics
+
+    @property
+    def dropped(self) -> int:
+        """Messages of the episode that the recorder lost."""
+        return self._recorder.dropped if self._recorder is not None else 0
+
+    def begin(self, episode_id: str) -> Future[None]:
+        """Open the episode's bag; done when it is open, or holds the error."""
+        if self._recorder is None or self._directory is None:
+            done: Future[None] = Future()
+            done.set_result(None)
+            return done
+        self._recording = True
+        return self._recorder.begin(self._directory, episode_id, self._link.types)
+
+    def heard(self, topic: str, data: bytes) -> None:
+        """Record a message that the controller uses; topic as in the embodiment."""
+        self._record(topic, data)
+
+    def send_plan(self, plan: Plan) -> None:
+        """Publish and record the plan."""
+        data = serialize(string(plan.to_json()))
+        self._link.send_plan(data)
+        self._record(PLAN, data)
+
+    def send_action(self, action: NDArray[float64]) -> float:
+        """Publish and record a command; returns when it was sent, in monotonic seconds."""
+        data = serialize(encode_action(self._embodiment, action, self._ros_time()))
+        self._link.send_command(data)
+        sent = time.monotonic()
+        self._record(self._embodiment.action.topic, data)
+        return sent
+
+    def send_decision(self, decision: Decision, latency: float) -> None:
+        """Publish and record what is known of the command just sent."""
+        numbers = [decision.step, decision.source, latency, decision.observation_age]
+        data = serialize(float64_multi_array(numbers))
+        self._link.send_decision(data)
+        self._record(DECISION, data)
+
+    def announce(self, content: dict[str, Any]) -> None:
+        """Publish the episode's state."""
+        self._link.send_episode(serialize(string(json.dumps(content))))
+
+    def flush(self) -> None:
+        """Wait briefly until subscribers have confirmed the last command."""
+        self._link.flush()
+
+    def commit(self, metadata: EpisodeMetadata) -> Future[Path] | None:
+        """Complete the bag; None when there is none."""
+        self._recording = False
+        return self._recorder.commit(metadata) if self._recorder is not None else None
+
+    def discard(self) -> None:
+        """Delete the bag."""
+        if self._recording and self._recorder is not None:
+            self._recorder.discard()
+        self._recording = False
+
+    def _record(self, role: str, data: bytes) -> None:
+        if self._recording and self._recorder is not None:
+            self._recorder.write(self._link.topics[role], data, time.time_ns())
