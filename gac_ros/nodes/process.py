@@ -1,0 +1,75 @@
+"""Runs the controller's node in a process: start, spin, orderly stop, exit code."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+import rclpy
+from rclpy.exceptions import InvalidParameterTypeException, ParameterException
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.signals import SignalHandlerOptions
+
+from gac_ros.errors import ConfigurationError, GacError
+from gac_ros.nodes.node import GacController
+from gac_ros.nodes.signals import StopRequest
+
+
+def run(arguments: list[str], stop: StopRequest) -> int:
+    """Run the node until a stop is requested.
+
+    Returns:
+        0 after an orderly stop, 1 after a defect, 2 after a user's mistake.
+    """
+    try:
+        _initialize(arguments)
+        try:
+            _run_node(stop)
+        finally:
+            rclpy.try_shutdown()
+    except GacError as error:
+        print(f"controller: error: {error}", file=sys.stderr)
+        return error.exit_code
+    except Exception:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _initialize(arguments: list[str]) -> None:
+    try:
+        # rclpy's own handlers would shut the context down before the safe action is out.
+        rclpy.init(args=["controller", *arguments], signal_handler_options=SignalHandlerOptions.NO)
+    except rclpy_implementation.RCLError as error:
+        raise ConfigurationError(f"ROS does not start: {_one_line(error)}") from error
+
+
+def _run_node(stop: StopRequest) -> None:
+    try:
+        node = GacController()
+    except InvalidParameterTypeException as error:
+        raise ConfigurationError(f"{_one_line(error)}; write floats as 1.0, texts as ''") from error
+    except ParameterException as error:
+        raise ConfigurationError(_one_line(error)) from error
+    try:
+        if node.get_parameter("autostart").value and not stop.event.is_set():
+            node.start()
+        _spin(node, stop)
+    finally:
+        stop.on_stop(None)
+        node.stop()
+        node.destroy_node()
+
+
+def _spin(node: GacController, stop: StopRequest) -> None:
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    stop.on_stop(lambda: node.inbox.post(lambda: None))  # only to wake the executor
+    while not stop.event.is_set():
+        executor.spin_once()
+    executor.shutdown()
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
