@@ -1,0 +1,67 @@
+"""Fixtures of the controller's tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gac_ros.checkpoint import save_checkpoint
+from gac_ros.embodiment import load_embodiment
+from tests.nodes.support import Arm, Client, write_contract
+from tests.ros_support import RosPeer, _claimed_domain, ros_domain
+from tests.toy import untrained_checkpoint
+
+__all__ = ["ros_domain"]
+
+
+@pytest.fixture(scope="session")
+def contract(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The arm's embodiment file."""
+    return write_contract(tmp_path_factory.mktemp("robots") / "arm.yaml")
+
+
+@pytest.fixture(scope="session")
+def checkpoint(contract: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of random weights that fits the arm."""
+    directory = tmp_path_factory.mktemp("checkpoints") / "arm"
+    return save_checkpoint(untrained_checkpoint(load_embodiment(contract)), directory)
+
+
+@pytest.fixture(scope="module")
+def shared_domain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """A ROS domain for all tests of a module, whose controllers are costly to start."""
+    with _claimed_domain() as domain, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("ROS_DOMAIN_ID", str(domain))
+        environment.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        environment.setenv("ROS_LOG_DIR", str(tmp_path_factory.mktemp("ros_log")))
+        for name in ("ROS_STATIC_PEERS", "ROS_LOCALHOST_ONLY", "ROS_NAMESPACE"):
+            environment.delenv(name, raising=False)
+        yield domain
+
+
+@pytest.fixture(scope="module")
+def peer(shared_domain: int) -> Iterator[RosPeer]:
+    """The tests' own node."""
+    peer = RosPeer(shared_domain)
+    yield peer
+    peer.close()
+
+
+@pytest.fixture(scope="module")
+def arm(peer: RosPeer) -> Arm:
+    """The robot."""
+    return Arm(peer)
+
+
+@pytest.fixture(scope="module")
+def client(peer: RosPeer) -> Client:
+    """The controller's client."""
+    return Client(peer)
+
+
+@pytest.fixture(scope="module")
+def episodes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the module's controller records."""
+    return tmp_path_factory.mktemp("episodes") / "buffer"
