@@ -40,6 +40,7 @@ _QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 _HOUSEKEEPING_PERIOD = 1.0  # s
 _CONNECTION_POLL_PERIOD = 0.02  # s
 _SILENCE_WARNING = 5.0  # s
+_WARNING_PERIOD = 5.0  # s; each warning at most once in that time
 _TOLERATED_LAG = 0.1  # share of wall-clock time
 _VIEWER_PERIOD = 1.0 / 30.0  # s
 
@@ -212,9 +213,10 @@ class SimNode(Node):  # type: ignore[misc, unused-ignore]
 
     def _keep_house(self, now: float) -> None:
         if self._lag > _TOLERATED_LAG * (now - self._last_housekeeping):
-            self._warn(
+            self.get_logger().warning(
                 f"slower than real_time_factor {self._parameter('real_time_factor'):g}: "
-                f"simulated time fell behind by {self._lag:.2f} s"
+                f"simulated time fell behind by {self._lag:.2f} s",
+                throttle_duration_sec=_WARNING_PERIOD,
             )
         self._lag = 0.0
         self._last_housekeeping = now
@@ -227,9 +229,15 @@ class SimNode(Node):  # type: ignore[misc, unused-ignore]
         if not self._simulation.lock_step or silent < _SILENCE_WARNING:
             return
         if self._simulation.awaiting_command:
-            self._warn(f"no command on {self._commands.topic_name} for {silent:.0f} s; waiting")
+            self.get_logger().warning(
+                f"no command on {self._commands.topic_name} for {silent:.0f} s; waiting",
+                throttle_duration_sec=_WARNING_PERIOD,
+            )
         elif self._simulation.announcement_due:
-            self._warn(f"lock-step waits for {', '.join(self._missing_peers())}")
+            self.get_logger().warning(
+                f"lock-step waits for {', '.join(self._missing_peers())}",
+                throttle_duration_sec=_WARNING_PERIOD,
+            )
 
     def _missing_peers(self) -> list[str]:
         missing = [
@@ -247,10 +255,15 @@ class SimNode(Node):  # type: ignore[misc, unused-ignore]
                 self._embodiment, messages.deserialize(data, self._embodiment.action.type.value)
             )
         except DecodeError as error:
-            self._warn(f"command ignored: {error}")
+            self.get_logger().warning(
+                f"command ignored: {error}", throttle_duration_sec=_WARNING_PERIOD
+            )
             return
         if not np.isfinite(action).all():
-            self._warn(f"command ignored: it is not finite ({action.tolist()})")
+            self.get_logger().warning(
+                f"command ignored: it is not finite ({action.tolist()})",
+                throttle_duration_sec=_WARNING_PERIOD,
+            )
             return
         self._simulation.command(action)
 
@@ -325,9 +338,6 @@ class SimNode(Node):  # type: ignore[misc, unused-ignore]
     def _resume(self) -> None:
         self._last_sent = time.monotonic()  # silence counts from here
         self._simulation.resume()
-
-    def _warn(self, text: str) -> None:
-        self.get_logger().warning(text, throttle_duration_sec=_SILENCE_WARNING)
 
     def destroy_node(self) -> None:
         """Close the viewer and release the ROS entities."""

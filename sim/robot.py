@@ -23,6 +23,8 @@ _JOINT_TRANSMISSIONS = (
     int(mujoco.mjtTrn.mjTRN_JOINT),
     int(mujoco.mjtTrn.mjTRN_JOINTINPARENT),
 )
+# Everything that the next physics step depends on.
+_STATE = int(mujoco.mjtState.mjSTATE_INTEGRATION)
 # A control period may miss a whole number of physics steps by this share of the period.
 _PERIOD_TOLERANCE = 0.01
 
@@ -79,6 +81,7 @@ class StateReader:
     def __init__(self, model: Any, embodiment: Embodiment) -> None:
         self._model = model
         self._view = mujoco.MjData(model)
+        self._state = np.empty(mujoco.mj_stateSize(model, _STATE))
         self._root = _root_body(model)
         scalar = [j for j in range(model.njnt) if int(model.jnt_type[j]) in (_HINGE, _SLIDE)]
         self._joint_names = [_name(model, mujoco.mjtObj.mjOBJ_JOINT, j) for j in scalar]
@@ -135,16 +138,15 @@ class StateReader:
     def _refresh(self, data: Any) -> None:
         """Compute poses and velocities of the state, and forces and sensors where needed."""
         model, view = self._model, self._view
+        mujoco.mj_getState(model, data, self._state, _STATE)
+        mujoco.mj_setState(model, view, self._state, _STATE)
         if self._needs_forces:
-            mujoco.mj_copyState(model, data, view, int(mujoco.mjtState.mjSTATE_INTEGRATION))
             mujoco.mj_forward(model, view)
             mujoco.mj_rnePostConstraint(model, view)
-            return
-        view.qpos[:] = data.qpos
-        view.qvel[:] = data.qvel
-        mujoco.mj_kinematics(model, view)
-        mujoco.mj_comPos(model, view)
-        mujoco.mj_comVel(model, view)
+        else:
+            mujoco.mj_kinematics(model, view)
+            mujoco.mj_comPos(model, view)
+            mujoco.mj_comVel(model, view)
 
     def _root_pose(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         return self._view.xpos[self._root], self._view.xquat[self._root]

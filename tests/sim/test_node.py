@@ -295,3 +295,14 @@ def test_a_broken_embodiment_file_is_one_line_too(tmp_path: Path) -> None:
         assert process.wait() == 2
         (line,) = process.output.splitlines()
         assert line.startswith(f"sim: error: {path}: not valid YAML")
+
+
+def test_without_a_display_it_runs_headless_with_a_warning(
+    ros_peer: RosPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    with ros_process(NODE, robot="pointmaze_umaze", headless=False) as process:
+        client = Client(ros_peer, "pointmaze_umaze")
+        ros_peer.spin_until(client.states)
+        assert process.output.count("running headless") == 1
