@@ -47,7 +47,7 @@ class ModelConfig(BaseModel):
     width: int = Field(default=64, gt=0)
     layers: int = Field(default=2, gt=0)
     heads: int = Field(default=4, gt=0)
-    context: int = Field(default=8, gt=0)
+    context: int = Field(default=5, gt=0)
     action_tokens: bool = False
     time_frequencies: int = Field(default=4, ge=0)
     return_heads: int = Field(default=5, gt=0)

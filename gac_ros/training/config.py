@@ -26,7 +26,7 @@ class TrainingConfig(BaseModel):
         windows: windows drawn from each episode at each Langevin move, W.
         window_length: scored steps of a window.
         langevin_steps: moves of each chain an iteration; the last one shares its backward pass
-            with the weights' gradient.
+            with the weights' gradient. With 1 an iteration costs a third of one with LPT's 3.
         langevin_step_size: convention of `langevin_move`.
         chain_warmup: iterations in which only chains move, before the weights learn.
         return_weighting: share of the batch drawn in proportion to the return above the worst
@@ -51,7 +51,7 @@ class TrainingConfig(BaseModel):
     batch_episodes: int = Field(default=32, gt=0)
     windows: int = Field(default=8, gt=0)
     window_length: int = Field(default=8, gt=0)
-    langevin_steps: int = Field(default=3, gt=0)
+    langevin_steps: int = Field(default=1, gt=0)
     langevin_step_size: float = Field(default=0.3, gt=0.0)
     chain_warmup: int = Field(default=0, ge=0)
     return_weighting: float = Field(default=0.5, ge=0.0, le=1.0)

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from gac_ros.errors import ConfigurationError, EmbodimentError
-from gac_ros.training.config import TrainingConfig, training_config
+from gac_ros.resources import config_directory
+from gac_ros.training.config import TrainingConfig, load_training_config, training_config
 from gac_ros.training.trainer import Trainer
 from tests.toy import STEPS, toy_buffer, toy_embodiment, untrained_checkpoint
 
@@ -131,3 +132,14 @@ def test_wrong_settings_are_named() -> None:
         training_config({"iterationz": 3}, origin="file.yaml")
     with pytest.raises(ConfigurationError, match=r"model: width: .*\(it is -1\)"):
         training_config({"model": {"width": -1}}, origin="f").model_for(toy_embodiment())
+
+
+def test_the_settings_file_in_the_package_states_the_built_in_values() -> None:
+    packaged = load_training_config(config_directory() / "train" / "default.yaml")
+    assert packaged.model_copy(update={"model": {}}) == TrainingConfig()
+    built_in = TrainingConfig().model_for(toy_embodiment())
+    assert packaged.model_for(toy_embodiment()) == built_in
+
+
+def test_the_settings_file_for_fine_tuning_is_valid() -> None:
+    load_training_config(config_directory() / "train" / "finetune.yaml")
