@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from gac_ros.embodiment import Embodiment
 from gac_ros.errors import ConfigurationError
-from gac_ros.sim.robot import ActionWriter, StateReader, StepOutcome, physics_steps
+from gac_ros.sim.mujoco_state import ActionWriter, StateReader, physics_steps
+from gac_ros.sim.robot import StepOutcome
 
 ENVIRONMENTS = {
     "hopper": "Hopper-v5",

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from gac_ros.embodiment import Embodiment
 from gac_ros.errors import ConfigurationError
-from gac_ros.sim.robot import ActionWriter, StateReader, StepOutcome, physics_steps
+from gac_ros.sim.mujoco_state import ActionWriter, StateReader, physics_steps
+from gac_ros.sim.robot import StepOutcome
 
 _FREE, _BALL = int(mujoco.mjtJoint.mjJNT_FREE), int(mujoco.mjtJoint.mjJNT_BALL)
 

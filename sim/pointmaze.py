@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from gac_ros.embodiment import Embodiment
 from gac_ros.sim.maze import WALL_OFFSET, Maze
-from gac_ros.sim.robot import ActionWriter, StateReader, StepOutcome, physics_steps
+from gac_ros.sim.mujoco_state import ActionWriter, StateReader, physics_steps
+from gac_ros.sim.robot import StepOutcome
 
 GOAL_RADIUS = 0.5  # m
 MAX_VELOCITY = 5.0  # m/s, along each axis

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -255,8 +257,6 @@ def test_an_unknown_robot_is_an_error_with_the_known_ones() -> None:
 
 def test_mujoco_is_not_imported_before_a_robot_is_made() -> None:
     # In a process of its own, because this one has it.
-    import subprocess
-    import sys
-
-    code = "import sys, gac_ros.sim, gac_ros.sim.behaviours; sys.exit('mujoco' in sys.modules)"
+    modules = "gac_ros.sim, gac_ros.sim.robot, gac_ros.sim.behaviours, gac_ros.sim.scores"
+    code = f"import sys, {modules}; sys.exit('mujoco' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
