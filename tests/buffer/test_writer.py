@@ -6,6 +6,7 @@ import errno
 import os
 import resource
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -33,6 +34,7 @@ from hypothesis import strategies as st
 from mcap.reader import make_reader
 from mcap.records import Message
 from mcap.stream_reader import StreamReader
+from mcap.writer import MCAP0_MAGIC
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import Reader
 
@@ -410,6 +412,15 @@ def test_a_process_killed_in_an_episode_leaves_nothing_visible(tmp_path: Path) -
     found = readable_messages(left)
     assert found == expected[: len(found)]
     assert sum(len(data) for data in expected[len(found) :]) < CHUNK_SIZE
+    assert ends_with_a_whole_record(left.read_bytes())
+
+
+def ends_with_a_whole_record(content: bytes) -> bool:
+    position = len(MCAP0_MAGIC)
+    while position < len(content):
+        _, length = struct.unpack_from("<BQ", content, position)
+        position += 9 + length
+    return position == len(content)
 
 
 def readable_messages(path: Path) -> list[bytes]:
