@@ -580,7 +580,7 @@ def clear(error: EpisodeError, bag: Path) -> bool:
 @pytest.fixture(scope="module")
 def specimen(tmp_path_factory: pytest.TempPathFactory) -> Specimen:
     directory = tmp_path_factory.mktemp("specimen")
-    return Specimen(record(directory, "episode", Trajectory.random(100), episode_return=3.25))
+    return Specimen(record(directory, "episode", Trajectory.random(40), episode_return=3.25))
 
 
 @pytest.mark.parametrize("name", ["episode_0.mcap", "metadata.yaml"])
@@ -595,7 +595,7 @@ def test_a_bag_cut_at_any_hundredth_of_its_length_is_refused_or_equal(
 
 @pytest.mark.parametrize("name", ["episode_0.mcap", "metadata.yaml"])
 @given(place=st.floats(0.0, 1.0, exclude_max=True), bit=st.integers(0, 7))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_a_bag_with_a_flipped_bit_is_refused_or_equal(
     specimen: Specimen, name: str, place: float, bit: int
 ) -> None:
@@ -645,7 +645,7 @@ def test_a_chunk_that_fails_its_crc_is_refused_even_with_a_matching_digest(
 
 
 @given(place=st.floats(0.0, 1.0, exclude_max=True), bit=st.integers(0, 7))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_damage_that_carries_a_matching_digest_still_ends_in_one_clear_error(
     specimen: Specimen, place: float, bit: int
 ) -> None:
