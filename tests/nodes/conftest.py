@@ -7,11 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gac_ros.checkpoint import save_checkpoint
-from gac_ros.embodiment import load_embodiment
-from tests.nodes.support import Arm, Client, write_contract
+from tests.nodes.support import Arm, Client, write_checkpoint, write_contract
 from tests.ros_support import RosPeer, _claimed_domain, ros_domain
-from tests.toy import untrained_checkpoint
 
 __all__ = ["ros_domain"]
 
@@ -25,8 +22,7 @@ def contract(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def checkpoint(contract: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of random weights that fits the arm."""
-    directory = tmp_path_factory.mktemp("checkpoints") / "arm"
-    return save_checkpoint(untrained_checkpoint(load_embodiment(contract)), directory)
+    return write_checkpoint(contract, tmp_path_factory.mktemp("checkpoints") / "arm")
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,10 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_srvs.srv import SetBool, Trigger
 
 from gac_ros import messages
+from gac_ros.checkpoint import save_checkpoint
+from gac_ros.embodiment import load_embodiment
 from tests.ros_support import RosPeer, RosProcess, ros_class, ros_process
+from tests.toy import untrained_checkpoint
 
 SAFE = 0.25
 STEPS = 12
@@ -60,6 +63,11 @@ def write_contract(path: Path, **changes: Any) -> Path:
     return path
 
 
+def write_checkpoint(contract: Path, directory: Path) -> Path:
+    """A checkpoint of random weights that fits an embodiment file."""
+    return save_checkpoint(untrained_checkpoint(load_embodiment(contract)), directory)
+
+
 class Arm:
     """The robot: publishes what it is told to, keeps every byte it sends and gets.
 
@@ -80,6 +88,7 @@ class Arm:
         self._subscribe("gac_controller/decision", messages.FLOAT64_MULTI_ARRAY)
         self._subscribe("gac_controller/plan", messages.STRING)
         self._taken = 0
+        self._timer: Any = None
 
     def _publisher(self, topic: str, kind: str) -> Any:
         name = f"{self._namespace}/{topic}"
@@ -119,6 +128,12 @@ class Arm:
             0, joints, position=[9.0, position], velocity=[velocity, 8.0], effort=[0.0, 0.0]
         )
         self.send("joint_states", messages.serialize(message))
+
+    def stream(self, on: bool) -> None:
+        """Publish the joints' state at 50 Hz, or stop it; while the peer spins."""
+        if self._timer is not None:
+            self._peer.node.destroy_timer(self._timer)
+        self._timer = self._peer.node.create_timer(0.02, self.observe) if on else None
 
     def reward(self, value: float) -> None:
         """Publish a reward."""

@@ -214,6 +214,31 @@ def test_a_discarded_episode_leaves_nothing_behind(
     assert list((episodes / ".recording").iterdir()) == []
 
 
+def test_a_folder_that_stops_taking_episodes_costs_the_bag_and_not_the_control(
+    arm: Arm, client: Client, episodes: Path, running: RosProcess
+) -> None:
+    aside = episodes.rename(episodes.with_name("aside"))
+    episodes.write_text("no folder any more")
+    try:
+        client.start()
+        assert is_policy(arm.step(0))
+        arm.finish(1, "truncated")
+        summary = client.summary()
+    finally:
+        episodes.unlink()
+        aside.rename(episodes)
+    assert (summary["steps"], summary["bag"]) == (1, None)
+    assert str(episodes) in summary["error"]
+    assert "the episode is not being recorded" in running.output
+    client.diagnosis("last error", str(episodes))
+
+    arm.forget()
+    client.start()
+    arm.step(0)
+    arm.finish(1, "truncated")
+    assert client.summary()["error"] is None
+
+
 def test_an_operator_ends_an_episode_with_an_outcome(arm: Arm, client: Client) -> None:
     client.start()
     arm.step(0)

@@ -1,0 +1,94 @@
+"""The controller as a process: how it ends, and what it leaves behind."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from gac_ros.buffer.dataset import EpisodeBuffer
+from gac_ros.buffer.reader import read_episode, read_metadata
+from tests.nodes.support import SAFE, Arm, Client, controller
+from tests.ros_support import RosPeer, RosProcess
+
+
+@contextmanager
+def mid_episode(
+    peer: RosPeer, contract: Path, checkpoint: Path, episodes: Path
+) -> Iterator[tuple[RosProcess, Arm]]:
+    """A controller that has taken three steps of an episode."""
+    with controller(
+        robot=contract,
+        checkpoint=checkpoint,
+        lock_step=True,
+        autostart=True,
+        record__directory=episodes,
+    ) as process:
+        arm, client = Arm(peer), Client(peer)
+        client.until("idle")
+        arm.connect()
+        client.start()
+        for number in range(3):
+            arm.step(number)
+        arm.reward(3.0)
+        # Its answer tells that the reward was handled: the third action was executed.
+        assert not client.request("start_episode").success
+        yield process, arm
+
+
+@pytest.fixture
+def peer(ros_domain: int) -> Iterator[RosPeer]:
+    peer = RosPeer(ros_domain)
+    yield peer
+    peer.close()
+
+
+@pytest.fixture
+def episodes(tmp_path: Path) -> Path:
+    return tmp_path / "buffer"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_an_episode_sends_the_safe_action_last_and_keeps_the_bag(
+    peer: RosPeer, contract: Path, checkpoint: Path, episodes: Path, number: signal.Signals
+) -> None:
+    with mid_episode(peer, contract, checkpoint, episodes) as (process, arm):
+        steps = len(arm.commands)
+        assert process.stop(number) == 0
+        assert "Traceback" not in process.output
+        peer.spin_until(lambda: len(arm.commands) > steps)
+        assert arm.commands[-1] == SAFE
+    (bag,) = [path for path in episodes.iterdir() if (path / "metadata.yaml").exists()]
+    metadata = read_metadata(bag)
+    assert (metadata.outcome, metadata.steps) == ("interrupted", 3)
+    assert len(read_episode(bag)) == 3
+
+
+def test_a_killed_controller_leaves_nothing_in_the_buffer_and_the_next_one_works(
+    peer: RosPeer, contract: Path, checkpoint: Path, episodes: Path
+) -> None:
+    with mid_episode(peer, contract, checkpoint, episodes) as (process, _):
+        assert process.stop(signal.SIGKILL) == -signal.SIGKILL
+    assert [path.name for path in episodes.iterdir()] == [".recording"]
+    with mid_episode(peer, contract, checkpoint, episodes) as (process, _):
+        assert process.stop() == 0
+    assert len(EpisodeBuffer.open(episodes)) == 1
+
+
+def test_an_unknown_robot_ends_the_start_with_one_line_and_exit_code_2(ros_domain: int) -> None:
+    with controller(robot="unicycle", autostart=True) as process:
+        assert process.wait() == 2
+        (line,) = process.output.strip().splitlines()
+        assert line.startswith("controller: error: unknown robot 'unicycle'; known are")
+
+
+def test_a_parameter_of_the_wrong_type_ends_the_start_with_one_line(ros_domain: int) -> None:
+    with controller(target_return=100) as process:
+        assert process.wait() == 2
+        (line,) = process.output.strip().splitlines()
+        assert line.startswith("controller: error: ")
+        assert "target_return" in line
+        assert "1.0" in line
