@@ -65,6 +65,7 @@ contracts: $(STAMP) ## Check that imports run one way
 	$(VENV)/bin/lint-imports
 
 colcon: $(STAMP) ## Build with colcon and start the built nodes once
+	@case '$(CURDIR)' in (*' '*) echo 'make: colcon cannot build where the path has a space' >&2; exit 1 ;; esac
 	$(VENV)/bin/colcon --log-base $(COLCON)/log build --packages-select gac_ros \
 		--build-base $(COLCON)/build --install-base $(COLCON)/install \
 		--event-handlers console_cohesion+

@@ -53,6 +53,7 @@ setup(
     zip_safe=False,
     install_requires=[
         "gymnasium>=1.0",
+        "imageio",  # gymnasium imports it with its MuJoCo environments
         "mcap>=1.2",
         "mujoco>=3.1",
         "numpy",
