@@ -297,8 +297,9 @@ def open_session(
     embodiment = find_embodiment(request.robot)
     with ExitStack() as stack:
         domain = stack.enter_context(reserved_domain())
-        children = _start_children(request, child_environment(domain), stack)
-        node = stack.enter_context(_client_node(domain))
+        ros = ros_environment(domain, request.logs)
+        children = _start_children(request, child_environment(ros), stack)
+        node = stack.enter_context(_client_node(domain, ros))
 
         def require_running() -> None:
             for child in children:
@@ -320,7 +321,7 @@ def open_session(
 def _start_children(
     request: SessionRequest, env: dict[str, str], stack: ExitStack
 ) -> list[ChildProcess]:
-    """Start both; the stack ends them, the controller first."""
+    """Start both; the stack interrupts both and then waits for their ends."""
     children: list[ChildProcess] = []
     for name, module, node, parameters in (
         ("simulator", "gac_ros.sim.node", SIMULATOR, _simulator_parameters(request)),
@@ -331,6 +332,8 @@ def _start_children(
         child = ChildProcess(name, module, arguments, request.logs / f"{name}.log", env)
         stack.callback(child.end)
         children.append(child)
+    for child in children:
+        stack.callback(child.interrupt)
     return children
 
 
@@ -380,10 +383,10 @@ def _write_parameters(path: Path, node: str, parameters: dict[str, Any]) -> Path
 
 
 @contextmanager
-def _client_node(domain: str | None) -> Iterator[Node]:
+def _client_node(domain: str | None, ros: dict[str, str]) -> Iterator[Node]:
     """A node on the children's domain. It leaves signals to Python."""
     context = Context()
-    with _environment(ros_environment(domain)):
+    with _environment(ros):
         context.init(domain_id=None if domain is None else int(domain))
         node = Node("episode_runner", context=context, start_parameter_services=False)
     try:

@@ -15,9 +15,9 @@ from pathlib import Path
 from gac_ros.errors import OutputError, TransportError
 from gac_ros.resources import PACKAGE_DIRECTORY
 
-# How long a child may take to end after each signal, in seconds. A controller that is interrupted
-# completes its bag first.
-_PATIENCE = ((signal.SIGINT, 15.0), (signal.SIGTERM, 5.0))
+# How long a child may take to end after SIGINT and then SIGTERM, in seconds. A controller that is
+# interrupted completes its bag first.
+_PATIENCE = (15.0, 5.0)
 # DDS ports of a domain start at 7400 + 250 * domain. Above domain 100 they reach into the range
 # from which Linux takes ports for outgoing connections.
 _DOMAINS = range(1, 101)
@@ -49,6 +49,7 @@ class ChildProcess:
         """
         self.name = name
         self.log = log
+        self._interrupted = False
         try:
             with log.open("wb") as output:
                 self._process = subprocess.Popen(
@@ -93,20 +94,25 @@ class ChildProcess:
         return f"its log {self.log} " + (f"ends with: {last}" if last else "is empty")
 
     def interrupt(self) -> None:
-        """Ask it to end, without waiting."""
-        self._signal(signal.SIGINT)
+        """Ask it to end, once, without waiting."""
+        if not self._interrupted:
+            self._interrupted = True
+            self._signal(signal.SIGINT)
 
     def end(self) -> None:
         """End it: by SIGINT, then SIGTERM, and at last, or when interrupted, SIGKILL."""
         try:
-            for number, patience in _PATIENCE:
-                self._signal(number)
+            for ask, patience in zip((self.interrupt, self._terminate), _PATIENCE, strict=True):
+                ask()
                 with suppress(subprocess.TimeoutExpired):
                     self._process.wait(patience)
                     return
         finally:
             self._signal(signal.SIGKILL)
             self._process.wait()
+
+    def _terminate(self) -> None:
+        self._signal(signal.SIGTERM)
 
     def _signal(self, number: signal.Signals) -> None:
         # Not once it was waited for: another process may have its id by then.
@@ -115,27 +121,30 @@ class ChildProcess:
                 os.killpg(self._process.pid, number)
 
 
-def child_environment(domain: str | None) -> dict[str, str]:
-    """Environment of the children: this process's, on one ROS domain of this machine.
-
-    Args:
-        domain: ROS domain; None leaves what the user has set.
-    """
+def child_environment(ros: Mapping[str, str]) -> dict[str, str]:
+    """Environment of the children: this process's, with the variables of `ros_environment`."""
     env = dict(os.environ)
     # The package may run from a checkout that is not installed.
     paths = (str(PACKAGE_DIRECTORY.parent), env.get("PYTHONPATH", ""))
     env["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     env["PYTHONUNBUFFERED"] = "1"
-    env |= ros_environment(domain)
+    env |= ros
     return env
 
 
-def ros_environment(domain: str | None) -> dict[str, str]:
-    """ROS variables to set; what the user has set stays."""
+def ros_environment(domain: str | None, logs: Path) -> dict[str, str]:
+    """ROS variables to set: one domain of this machine alone; what the user has set stays.
+
+    Args:
+        domain: ROS domain; None leaves what the user has set.
+        logs: where ROS writes its own logs, instead of the home folder.
+    """
     variables = {} if domain is None else {"ROS_DOMAIN_ID": domain}
-    if "ROS_AUTOMATIC_DISCOVERY_RANGE" not in os.environ:
-        variables["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-    return variables
+    defaults = {
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        "ROS_LOG_DIR": str((logs / "ros").absolute()),
+    }
+    return variables | {key: value for key, value in defaults.items() if key not in os.environ}
 
 
 @contextmanager
