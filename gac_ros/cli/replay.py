@@ -28,7 +28,9 @@ def replay(
         bool,
         typer.Option(
             "--publish",
-            help="Play the recorded inputs on their topics, for a controller that is running.",
+            help="Instead, play the recorded inputs on their topics, for a controller that is "
+            "running. It acts on them once an episode was started: ros2 service call "
+            "/gac_controller/start_episode std_srvs/srv/Trigger",
         ),
     ] = False,
     rate: Annotated[

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +21,15 @@ _QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 _POLL = 0.02
 
 
-def publish_inputs(
-    bag: Path,
-    rate: float = 1.0,
-    *,
-    patience: float = 10.0,
-    on_listening: Callable[[], None] = lambda: None,
-) -> int:
+def publish_inputs(bag: Path, rate: float = 1.0, *, patience: float = 10.0) -> int:
     """Publish the messages that the controller consumed, on the topics of the recording.
+
+    The controller acts on them if an episode was started (`~/start_episode`).
 
     Args:
         bag: an episode's bag.
         rate: speed; 1 is that of the recording.
         patience: seconds to wait for a subscriber of every observation topic.
-        on_listening: called when they are there, before the first message.
 
     Returns:
         Number of messages.
@@ -56,7 +50,6 @@ def publish_inputs(
         }
         observed = _observed_topics(metadata, bag)
         _wait_for_subscribers({topic: publishers[topic] for topic in observed}, patience)
-        on_listening()
         _play(inputs, publishers, rate)
     finally:
         node.destroy_node()
