@@ -1,0 +1,37 @@
+"""The seeds of a run's episodes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from gac_ros.errors import ConfigurationError
+from gac_ros.evaluation.seeds import LARGEST_SEED, Purpose, episode_seed
+
+
+def test_no_two_runs_share_an_episode_seed() -> None:
+    seeds = [
+        episode_seed(seed, index, purpose)
+        for seed in range(4)
+        for purpose in Purpose
+        for index in (0, 1, 500, 1_000_002)
+    ]
+    assert len(set(seeds)) == len(seeds)
+
+
+def test_the_rule_is_the_documented_one() -> None:
+    assert episode_seed(0, 7) == 7
+    assert episode_seed(2, 5, Purpose.COLLECT) == (3 * 2 + 1) * 1_000_003 + 5
+
+
+def test_the_largest_seed_survives_json_and_a_ros_integer() -> None:
+    largest = episode_seed(LARGEST_SEED, 1_000_002, Purpose.REFERENCE)
+    assert largest < 2**53
+    assert json.loads(json.dumps(float(largest))) == largest
+
+
+@pytest.mark.parametrize(("seed", "index"), [(-1, 0), (LARGEST_SEED + 1, 0), (0, 1_000_003)])
+def test_seeds_out_of_range_are_refused(seed: int, index: int) -> None:
+    with pytest.raises(ConfigurationError):
+        episode_seed(seed, index)
