@@ -111,9 +111,10 @@ class EpisodeDriver:
             self._finish(Ending(outcome="interrupted"))
         elif self.state is State.ENDING and not self._completion.busy:
             self._finish(self._ending)
-        self._pilot.hold("")
-        self._link.flush()
+        # The robot has the safe action already if an episode was on. A second one costs nothing,
+        # while waiting for its confirmation would cost seconds: DDS asks for it that rarely.
         self._completion.wait()
+        self._pilot.hold("")
 
     def close(self) -> None:
         """End the planning thread."""

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
-from rclpy.duration import Duration
 from rclpy.qos import (
     DurabilityPolicy,
     HistoryPolicy,
@@ -35,8 +34,6 @@ _LATCHED_QOS = QoSProfile(
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
-# Longest wait for subscribers to confirm the last command.
-_FLUSH_SECONDS = 0.5
 
 
 class Listener(Protocol):
@@ -110,10 +107,6 @@ class Link:
     def send_episode(self, data: bytes) -> None:
         """Publish the episode's state."""
         self._episode.publish(data)
-
-    def flush(self) -> None:
-        """Wait briefly until subscribers have confirmed the last command."""
-        self._command.wait_for_all_acked(Duration(seconds=_FLUSH_SECONDS))
 
     def close(self) -> None:
         """Destroy the publishers and subscriptions."""

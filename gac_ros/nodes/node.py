@@ -75,9 +75,9 @@ class GacController(LifecycleNode):
         self._quiet = False
 
     def stop(self) -> None:
-        """Deactivate and clean up, from whatever state; the safe action is sent and confirmed."""
-        if not self._finalized:
-            self.trigger_shutdown()
+        """Deactivate and clean up, from whatever state; the safe action goes out last."""
+        if not self._finalized and self.trigger_shutdown() != _SUCCESS:
+            raise RuntimeError("cannot shut down")
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model and create every entity."""

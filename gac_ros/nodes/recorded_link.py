@@ -100,10 +100,6 @@ class RecordedLink:
         """Publish the episode's state."""
         self._link.send_episode(serialize(string(json.dumps(content))))
 
-    def flush(self) -> None:
-        """Wait briefly until subscribers have confirmed the last command."""
-        self._link.flush()
-
     def commit(self, metadata: EpisodeMetadata) -> Future[Path] | None:
         """Complete the bag; None when there is none."""
         self._recording = False

@@ -48,6 +48,8 @@ def load_robot(settings: Settings) -> LoadedRobot:
     policy.warm_up()
     _warm_up_codec(embodiment)
     planner = checkpoint.make_planner()
+    planner.plan("exploit", seed=0)  # the first plan takes seconds: PyTorch loads its optimisers
+    planner.plan("posterior", seed=0)
     return LoadedRobot(embodiment, checkpoint, planner, GacActor(planner, policy, "exploit"))
 
 
