@@ -260,7 +260,7 @@ def test_ros_that_is_not_there_is_one_line(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(sys.modules, "gac_ros.evaluation.over_ros", None)
+    monkeypatch.setitem(sys.modules, "gac_ros.evaluation.over_ros.session", None)
     command = ["evaluate", "--robot", UMAZE, "--checkpoint", str(checkpoint)]
     assert main([*command, "--out", str(tmp_path)]) == 2
     assert "--transport inproc" in error_line(capsys)

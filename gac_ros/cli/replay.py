@@ -80,7 +80,7 @@ def _line(report: ReplayReport) -> str:
 
 def _publish(bags: list[Path], rate: float) -> None:
     # The only part that needs a ROS installation.
-    from gac_ros.evaluation.publish import publish_inputs
+    from gac_ros.evaluation.over_ros.publish import publish_inputs
 
     console = make_console()
     for bag in bags:

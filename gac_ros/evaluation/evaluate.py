@@ -171,7 +171,7 @@ def _over_ros(
 ) -> Iterator[RunEpisode]:
     # The only place where evaluation needs a ROS installation.
     try:
-        from gac_ros.evaluation.over_ros import SessionRequest, open_session
+        from gac_ros.evaluation.over_ros.session import SessionRequest, open_session
     except ImportError as error:
         raise ConfigurationError(
             f"ROS 2 is not there ({error}); install gac_ros with its 'ros' extra, source a ROS 2 "

@@ -27,7 +27,7 @@ from rich.console import Console
 
 from gac_ros.embodiment import find_embodiment
 from gac_ros.errors import ConfigurationError, GacError
-from gac_ros.evaluation.over_ros import Deadlines, EpisodeRunner
+from gac_ros.evaluation.over_ros.runner import Deadlines, EpisodeRunner
 from gac_ros.evaluation.report import print_report
 from gac_ros.evaluation.results import (
     EpisodeResult,

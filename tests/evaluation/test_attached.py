@@ -11,7 +11,7 @@ import pytest
 from gac_ros.buffer.reader import read_episode
 from gac_ros.errors import TransportError
 from gac_ros.evaluation.collect import CollectionRequest, collect
-from gac_ros.evaluation.publish import publish_inputs
+from gac_ros.evaluation.over_ros.publish import publish_inputs
 from tests.nodes.support import Client
 from tests.ros_support import RosPeer, ros_peer, ros_process
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import rclpy
+from rclpy.duration import Duration
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 
@@ -19,6 +20,8 @@ from gac_ros.errors import TransportError
 # Reliable publishers also reach best-effort subscriptions.
 _QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 _POLL = 0.02
+# Longest wait for the last messages to be confirmed, in seconds.
+_CONFIRMATION = 5.0
 
 
 def publish_inputs(bag: Path, rate: float = 1.0, *, patience: float = 10.0) -> int:
@@ -93,7 +96,7 @@ def _play(inputs: list[RecordedMessage], publishers: dict[str, Any], rate: float
         publishers[message.topic].publish(message.data)
     for publisher in publishers.values():
         # Until the last ones are confirmed: the node is gone a moment later.
-        publisher.wait_for_all_acked()
+        publisher.wait_for_all_acked(Duration(seconds=_CONFIRMATION))
 
 
 def _ros_class(type_name: str) -> Any:
