@@ -77,6 +77,16 @@ def test_every_command_explains_itself_with_an_example(
     assert "Example" in text
 
 
+@pytest.mark.parametrize("group", [[], ["buffer"]], ids=["gac", "gac buffer"])
+def test_a_group_without_a_command_shows_its_help(
+    group: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(group) == 2
+    captured = capsys.readouterr()
+    assert "Commands:" in captured.out
+    assert captured.err == ""
+
+
 def test_help_needs_neither_torch_nor_mujoco_nor_ros() -> None:
     code = (
         "import sys\n"

@@ -17,6 +17,7 @@ import typer
 
 from gac_ros import __version__
 from gac_ros.cli import buffer, collect, demo, evaluate, reference, replay, train
+from gac_ros.cli.display import help_without_command
 from gac_ros.errors import GacError
 
 INTERRUPTED = 130
@@ -31,11 +32,12 @@ circle: `gac collect` records episodes as bags, `gac train` learns a checkpoint 
 app = typer.Typer(
     name="gac",
     help=_HELP,
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     # A defect keeps Python's own traceback, for a report that can be searched.
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
+    # Plain help leaves the text more room than boxes do.
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("demo")(demo.demo)
@@ -56,6 +58,7 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
@@ -63,7 +66,7 @@ def _root(
         ),
     ] = False,
 ) -> None:
-    pass
+    help_without_command(context)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gac_ros.cli.display import make_console
+from gac_ros.cli.display import help_without_command, make_console
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from gac_ros.buffer.summary import EpisodeSummaryRow
 
 app = typer.Typer(
-    no_args_is_help=True, help="Look at recorded episodes: a buffer is a folder of bags."
+    rich_markup_mode=None,
+    invoke_without_command=True,
+    help="Look at recorded episodes: a buffer is a folder of bags.",
 )
+app.callback()(help_without_command)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -51,7 +54,7 @@ def show_info(
     path: Annotated[Path, typer.Argument(help="One bag, or a folder of bags.")],
     as_json: Json = False,
 ) -> None:
-    """Show all that is known about one episode, or the statistics of a folder.
+    """Describe one episode, or a whole folder in numbers.
 
     Example: `gac buffer info episodes/umaze`
     """

@@ -103,6 +103,13 @@ def describe(result: EpisodeResult) -> str:
     return ", ".join(parts)
 
 
+def help_without_command(context: typer.Context) -> None:
+    """Show the help of a group of commands when none of them is named; exit code 2."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
+
+
 def command_line(context: typer.Context) -> str:
     """What the user typed, as `main` keeps it in the context."""
     return shlex.join(context.find_root().obj or [])
