@@ -37,6 +37,8 @@ from gac_ros.sim import make_robot
 from gac_ros.sim.simulation import Simulation
 
 _QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+# Observations may be superseded by newer ones; a reward that is lost is missing from the return.
+_REWARD_QOS = QoSProfile(depth=1000, reliability=ReliabilityPolicy.RELIABLE)
 _HOUSEKEEPING_PERIOD = 1.0  # s
 _CONNECTION_POLL_PERIOD = 0.02  # s
 _SILENCE_WARNING = 5.0  # s
@@ -298,17 +300,17 @@ class SimNode(Node):  # type: ignore[misc, unused-ignore]
     # Construction and small helpers.
 
     def _create_entities(self) -> None:
-        def publisher(type_name: str, topic: str | None) -> Any:
+        def publisher(type_name: str, topic: str | None, qos: QoSProfile = _QOS) -> Any:
             if topic is None:
                 return None
-            return self.create_publisher(_ros_class(type_name), topic, _QOS)
+            return self.create_publisher(_ros_class(type_name), topic, qos)
 
         contract = self._embodiment
         self._observations = {
             channel.topic: publisher(channel.type, channel.topic)
             for channel in contract.observation
         }
-        self._rewards = publisher(messages.FLOAT64, contract.episode_return.topic)
+        self._rewards = publisher(messages.FLOAT64, contract.episode_return.topic, _REWARD_QOS)
         self._ends = publisher(messages.STRING, contract.episode_end_topic)
         self._clocks = publisher(
             messages.CLOCK, "/clock" if self._parameter("publish_clock") else None

@@ -142,7 +142,8 @@ class RosPeer:
         def receive(data: bytes) -> None:
             self.received.append((topic, messages.deserialize(data, type_name)))
 
-        self.node.create_subscription(ros_class(type_name), topic, receive, 100, raw=True)
+        # Deep enough that a busy machine loses nothing that a test counts.
+        self.node.create_subscription(ros_class(type_name), topic, receive, 1000, raw=True)
 
     def publisher(self, type_name: str, topic: str) -> Callable[[Any], None]:
         """A function that publishes a message of `gac_ros.messages`."""

@@ -15,6 +15,12 @@ from gac_ros.sim import make_env, make_robot
 from gac_ros.sim.locomotion import ENVIRONMENTS
 
 
+@pytest.fixture(autouse=True)
+def _working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Gymnasium's own half cheetah may leave MuJoCo's log."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.mark.parametrize(("name", "environment_id"), ENVIRONMENTS.items())
 def test_observations_rewards_and_ends_equal_gymnasium_s_own(
     name: str, environment_id: str
@@ -76,9 +82,6 @@ def test_a_control_rate_that_is_not_gymnasium_s_is_refused(tmp_path: Path) -> No
         make_robot(str(path))
 
 
-def test_making_the_half_cheetah_leaves_no_log_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_making_the_half_cheetah_leaves_no_log_behind(tmp_path: Path) -> None:
     make_robot("halfcheetah")
     assert list(tmp_path.iterdir()) == []

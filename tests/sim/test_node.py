@@ -203,13 +203,12 @@ def test_in_real_time_it_is_hardware_that_is_switched_on(ros_peer: RosPeer) -> N
         ros_peer.spin_until(lambda: client.of("episode_end"))
         ros_peer.spin_until(lambda: len(client.of("reward")) == 300)
         assert client.of("episode_end")[0].data == "truncated"
-        end = len(client.states())
+        ros_peer.spin_until(lambda: client.states()[-1].pose.pose.position.x not in positions)
         clocks = [c.clock.sec * 10**9 + c.clock.nanosec for c in client.of("/clock")]
         assert np.all(np.diff(clocks) >= 0)
         # It holds until a reset, and needs no unpausing.
         assert client.trigger("reset_world").message == "reset with seed 4"
-        ros_peer.spin_until(lambda: len(client.states()) > end)
-        assert client.states()[end].pose.pose.position.x in positions
+        ros_peer.spin_until(lambda: client.states()[-1].pose.pose.position.x in positions)
 
 
 def test_auto_reset_starts_the_next_episode_by_itself(ros_peer: RosPeer) -> None:
