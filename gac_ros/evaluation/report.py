@@ -81,7 +81,7 @@ def bag_hints(bags: list[Path]) -> Iterator[Text]:
         yield Text("No bags were recorded.")
         return
     folder, bag = bags[0].parent, bags[0]
-    yield Text(f"Bags: {folder}")
+    yield Text(f"Bags: {_short(folder)}")
     yield Text("Look at them:")
     for command, what in (
         (f"gac buffer ls {_quoted(folder)}", "the list of episodes"),
