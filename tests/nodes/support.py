@@ -28,7 +28,6 @@ from tests.toy import untrained_checkpoint
 SAFE = 0.25
 STEPS = 12
 JOINTS = ("elbow", "shoulder")
-MODULE = "gac_ros.nodes.controller"
 
 ARM: dict[str, Any] = {
     "name": "arm",
@@ -273,10 +272,12 @@ class Client:
 
 
 @contextmanager
-def controller(*arguments: str, **parameters: Any) -> Iterator[RosProcess]:
+def controller(
+    *arguments: str, module: str = "gac_ros.nodes.controller", **parameters: Any
+) -> Iterator[RosProcess]:
     """A controller process; parameter names have `__` for the dot."""
     given = {name.replace("__", "."): value for name, value in parameters.items()}
-    with ros_process(MODULE, *arguments, **given) as process:
+    with ros_process(module, *arguments, **given) as process:
         yield process
 
 

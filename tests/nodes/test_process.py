@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from lifecycle_msgs.msg import Transition
 
 from gac_ros.buffer.dataset import EpisodeBuffer
 from gac_ros.buffer.reader import read_episode, read_metadata
-from tests.nodes.support import SAFE, Arm, Client, controller
+from tests.nodes.support import SAFE, Arm, Client, controller, is_policy
 from tests.ros_support import RosPeer, RosProcess
 
 
@@ -51,31 +52,82 @@ def episodes(tmp_path: Path) -> Path:
     return tmp_path / "buffer"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_in_an_episode_sends_the_safe_action_last_and_keeps_the_bag(
-    peer: RosPeer, contract: Path, checkpoint: Path, episodes: Path, number: signal.Signals
+def check_orderly_end(
+    peer: RosPeer, process: RosProcess, arm: Arm, episodes: Path, number: signal.Signals
 ) -> None:
-    with mid_episode(peer, contract, checkpoint, episodes) as (process, arm):
-        steps = len(arm.commands)
-        assert process.stop(number) == 0
-        assert "Traceback" not in process.output
-        peer.spin_until(lambda: len(arm.commands) > steps)
-        assert arm.commands[-1] == SAFE
+    steps = len(arm.commands)
+    assert process.stop(number) == 0
+    assert "Traceback" not in process.output
+    peer.spin_until(lambda: len(arm.commands) > steps)
+    assert arm.commands[-1] == SAFE
     (bag,) = [path for path in episodes.iterdir() if (path / "metadata.yaml").exists()]
     metadata = read_metadata(bag)
     assert (metadata.outcome, metadata.steps) == ("interrupted", 3)
     assert len(read_episode(bag)) == 3
 
 
-def test_a_killed_controller_leaves_nothing_in_the_buffer_and_the_next_one_works(
+def test_sigterm_in_an_episode_sends_the_safe_action_last_and_keeps_the_bag(
+    peer: RosPeer, contract: Path, checkpoint: Path, episodes: Path
+) -> None:
+    with mid_episode(peer, contract, checkpoint, episodes) as (process, arm):
+        check_orderly_end(peer, process, arm, episodes, signal.SIGTERM)
+
+
+def test_a_killed_controller_leaves_no_episode_and_the_next_one_ends_in_order_by_sigint(
     peer: RosPeer, contract: Path, checkpoint: Path, episodes: Path
 ) -> None:
     with mid_episode(peer, contract, checkpoint, episodes) as (process, _):
         assert process.stop(signal.SIGKILL) == -signal.SIGKILL
     assert [path.name for path in episodes.iterdir()] == [".recording"]
-    with mid_episode(peer, contract, checkpoint, episodes) as (process, _):
-        assert process.stop() == 0
+    with mid_episode(peer, contract, checkpoint, episodes) as (process, arm):
+        check_orderly_end(peer, process, arm, episodes, signal.SIGINT)
     assert len(EpisodeBuffer.open(episodes)) == 1
+
+
+def test_a_policy_that_fails_gives_way_to_the_safe_action_and_the_episode_is_kept(
+    peer: RosPeer, contract: Path, checkpoint: Path, episodes: Path
+) -> None:
+    with controller(
+        module="tests.nodes.failing_controller",
+        robot=contract,
+        checkpoint=checkpoint,
+        lock_step=True,
+        autostart=True,
+        record__directory=episodes,
+    ) as process:
+        arm, client = Arm(peer), Client(peer)
+        client.until("idle")
+        arm.connect()
+        client.start()
+        assert is_policy(arm.step(0))
+        assert is_policy(arm.step(1))
+        assert arm.step(2) == SAFE
+        summary = client.summary()
+        assert (summary["outcome"], summary["steps"]) == ("interrupted", 2)
+        assert len(read_episode(Path(summary["bag"]))) == 2
+        peer.spin_until(lambda: client.lifecycle() == "inactive")
+        assert "ArithmeticError: the matrix is singular" in process.output
+        # It can be tried again.
+        assert client.change(Transition.TRANSITION_ACTIVATE)
+        client.start()
+        assert process.stop() == 0
+
+
+def test_a_ctrl_c_while_the_model_is_loading_ends_in_order(
+    contract: Path, checkpoint: Path, ros_domain: int
+) -> None:
+    with controller(robot=contract, checkpoint=checkpoint, autostart=True) as process:
+        while not heeds_sigterm(process.popen.pid):
+            assert process.popen.poll() is None
+        assert process.stop(signal.SIGINT) == 0
+        assert process.output == ""
+
+
+def heeds_sigterm(process: int) -> bool:
+    """Whether a process has a handler for SIGTERM: Python's own start has none."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    (caught,) = [line.split()[1] for line in lines if line.startswith("SigCgt")]
+    return bool(int(caught, 16) & (1 << (signal.SIGTERM - 1)))
 
 
 def test_an_unknown_robot_ends_the_start_with_one_line_and_exit_code_2(ros_domain: int) -> None:
