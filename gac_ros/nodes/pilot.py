@@ -108,12 +108,12 @@ class Pilot:
     def hold(self, reason: str) -> None:
         """Publish the safe action outside of any step; no reason when nothing is wrong.
 
-        A robot that has not spoken yet is no trouble, but one that goes on saying nothing is.
+        A robot that has not said all it has to is no trouble yet, but it is when that goes on.
         """
         self._last_command = self._link.send_action(self._robot.embodiment.safe_action)
         if reason:
             self.statistics.add_safe_action(reason)
-            if time.monotonic() - self._begun > _LOG_INTERVAL:
+            if self._loop.ready or time.monotonic() - self._begun > _LOG_INTERVAL:
                 self._warn(reason)
 
     def _warn(self, reason: str) -> None:
