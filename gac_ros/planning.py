@@ -31,12 +31,16 @@ class PlannerConfig(BaseModel):
     Attributes:
         candidates: plans optimised or sampled side by side; the best (exploit) or the first
             (explore, posterior) is used.
-        start: where exploitation starts: `best` chains of the training data, `prior` samples, or
-            the prior's `mode` (z0 = 0).
+        start: where exploitation starts: `consensus` (means of some of the best episodes' chains:
+            what they share, without the noise that each one carries), `best` (the chains
+            themselves), `prior` samples, or the prior's `mode` (z0 = 0).
+        consensus_size: chains in a mean.
         exploit_steps: ascent steps of exploitation.
         exploit_rate: its step size (Adam, in units of z0).
-        shell_weight: penalty on the part of |z0| beyond sqrt(n); without it the optimiser leaves
-            the region that the data explain and the predicted return means nothing.
+        trust_weight: penalty on the squared distance from the start of the climb, in standard
+            deviations of the return. The critic is right near plans that the data support.
+        shell_weight: penalty on the squared part of |z0| beyond sqrt(n), outside of which the
+            prior has no mass.
         langevin_steps: moves of explore and posterior sampling.
         langevin_step_size: their step (convention of `langevin_move`).
         explore_increment: delta-y of exploration in standard deviations of the data's returns:
@@ -47,9 +51,11 @@ class PlannerConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     candidates: int = Field(default=32, gt=0)
-    start: Literal["best", "prior", "mode"] = "best"
+    start: Literal["consensus", "best", "prior", "mode"] = "consensus"
+    consensus_size: int = Field(default=8, gt=0)
     exploit_steps: int = Field(default=50, ge=0)
-    exploit_rate: float = Field(default=0.05, gt=0.0)
+    exploit_rate: float = Field(default=0.02, gt=0.0)
+    trust_weight: float = Field(default=0.1, ge=0.0)
     shell_weight: float = Field(default=10.0, ge=0.0)
     langevin_steps: int = Field(default=100, gt=0)
     langevin_step_size: float = Field(default=0.1, gt=0.0)
@@ -154,22 +160,25 @@ class Planner:
 
     def exploit(self, generator: torch.Generator) -> Tensor:
         """Candidates z0 (C, N, D) climbed to a high expected return, best first."""
-        # A copy: the optimiser writes in place, and the start may be the checkpoint's own plans.
-        z0 = self._exploit_start(generator).detach().clone().requires_grad_(True)
+        # A copy is climbed: the optimiser writes in place, and the start may be the checkpoint's own.
+        start = self._exploit_start(generator).detach()
+        z0 = start.clone().requires_grad_(True)
         optimizer = torch.optim.Adam([z0], lr=self.config.exploit_rate)
         for _ in range(self.config.exploit_steps):
             optimizer.zero_grad()
-            (z0.grad,) = torch.autograd.grad(-self._exploit_objective(z0).sum(), z0)
+            (z0.grad,) = torch.autograd.grad(-self._exploit_objective(z0, start).sum(), z0)
             optimizer.step()
         with torch.no_grad():
-            order = self._exploit_objective(z0).argsort(descending=True)
+            order = self._exploit_objective(z0, start).argsort(descending=True)
         return z0.detach()[order]
 
-    def _exploit_objective(self, z0: Tensor) -> Tensor:
-        """E[y | z] less the penalty for leaving the shell, (B,)."""
+    def _exploit_objective(self, z0: Tensor, start: Tensor) -> Tensor:
+        """E[y | z] less the penalties for leaving the start and the shell, (B,)."""
         mean, _ = self._model.predicted_return(self._model.plan(z0), self._starts)
+        moved = (z0 - start).flatten(1).square().sum(-1)
         beyond = (z0.flatten(1).norm(dim=-1) - self._model.shell_radius).clamp(min=0.0)
-        return mean - self.config.shell_weight * beyond.square()
+        config = self.config
+        return mean - config.trust_weight * moved - config.shell_weight * beyond.square()
 
     def _exploit_start(self, generator: torch.Generator) -> Tensor:
         config, model = self.config, self._model
@@ -177,8 +186,16 @@ class Planner:
         device = next(model.parameters()).device
         if config.start == "mode":
             return torch.zeros((1, *shape[1:]), device=device)
-        if config.start == "best" and len(self._best_plans):
-            return self._best_plans[: config.candidates].to(device)
+        best = self._best_plans.to(device)
+        if config.start == "best" and len(best):
+            return best[: config.candidates]
+        if config.start == "consensus" and len(best):
+            size = min(config.consensus_size, len(best))
+            subsets = [
+                torch.randperm(len(best), generator=generator)[:size].to(device)
+                for _ in range(config.candidates)
+            ]
+            return torch.stack([best[subset].mean(0) for subset in subsets])
         return torch.randn(shape, generator=generator).to(device)
 
     def sample(

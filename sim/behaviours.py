@@ -18,7 +18,7 @@ from gac_ros.sim.maze import Cell, Maze
 # from the target, so it drives nearly flat out and brakes late, sliding along walls in bends.
 _POSITION_GAIN = 10.0
 _VELOCITY_GAIN = 1.0
-COLLECTION_NOISE = 0.5
+COLLECTION_NOISE = 0.2
 """Standard deviation of the noise on the waypoint controller's actions when it collects data."""
 
 _STREAM = 0xBE4A

@@ -26,7 +26,9 @@ def linear_planner(**overrides: object) -> Planner:
 
 
 def test_exploitation_climbs_the_return_and_stays_in_the_shell() -> None:
-    planner = linear_planner(start="prior", exploit_steps=800, shell_weight=10.0)
+    planner = linear_planner(
+        start="prior", exploit_steps=800, exploit_rate=0.05, trust_weight=0.0, shell_weight=10.0
+    )
     z0 = planner.exploit(torch.Generator().manual_seed(0))
     radius = np.sqrt(16.0)
     assert z0.flatten(1).norm(dim=-1).max() < radius + 0.1
@@ -35,17 +37,34 @@ def test_exploitation_climbs_the_return_and_stays_in_the_shell() -> None:
 
 def test_without_the_shell_exploitation_runs_away() -> None:
     """Guards the test above: it is the penalty that holds the plan."""
-    planner = linear_planner(start="prior", exploit_steps=800, shell_weight=0.0)
+    planner = linear_planner(
+        start="prior", exploit_steps=800, exploit_rate=0.05, trust_weight=0.0, shell_weight=0.0
+    )
     z0 = planner.exploit(torch.Generator().manual_seed(0))
     assert z0.flatten(1).norm(dim=-1).min() > 10.0
 
 
 def test_exploited_candidates_come_best_first() -> None:
-    planner = linear_planner(start="prior", exploit_steps=3)
+    planner = linear_planner(start="prior", exploit_steps=3, trust_weight=0.0)
     z0 = planner.exploit(torch.Generator().manual_seed(0)).flatten(1)
     beyond = (z0.norm(dim=-1) - np.sqrt(16.0)).clamp(min=0.0)
     objective = z0[:, 0] - planner.config.shell_weight * beyond.square()
     assert (objective.diff() <= 1e-5).all()
+
+
+def test_the_trust_region_bounds_how_far_a_plan_moves() -> None:
+    # y = first number: E - w d^2 is highest at d = 1 / (2 w).
+    planner = linear_planner(start="mode", exploit_steps=800, exploit_rate=0.05, trust_weight=0.5)
+    z0 = planner.exploit(torch.Generator().manual_seed(0)).flatten(1)
+    assert z0[0, 0] == pytest.approx(1.0, abs=0.02)
+    assert z0[0, 1:].abs().max() < 1e-6
+
+
+def test_the_consensus_is_a_mean_of_the_best_chains() -> None:
+    checkpoint = untrained_checkpoint("hopper")
+    planner = checkpoint.make_planner(start="consensus", consensus_size=99, exploit_steps=0)
+    z0 = planner.exploit(torch.Generator().manual_seed(0))
+    assert torch.allclose(z0, checkpoint.best_plans.mean(0).expand_as(z0), atol=1e-6)
 
 
 def test_planning_leaves_the_checkpoint_s_plans_as_they_are() -> None:

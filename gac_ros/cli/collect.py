@@ -58,7 +58,7 @@ def collect(
             min=0.0,
             help="Standard deviation of the noise on 'waypoint' actions, 1 is full force.",
         ),
-    ] = 0.5,
+    ] = 0.2,
     checkpoint: CheckpointPath = None,
     mode: Annotated[
         ModeName, typer.Option("--mode", help="How plans are made with 'checkpoint'.")
