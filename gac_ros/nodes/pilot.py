@@ -34,13 +34,14 @@ class Pilot:
         self._logger = logger
         self._loop = ControlLoop(robot.embodiment, robot.actor, check_age=not settings.lock_step)
         self._types = {channel.topic: channel.type for channel in robot.embodiment.observation}
-        period = robot.embodiment.control_period
+        self._period = period = robot.embodiment.control_period
+        self._by_timer = settings.tick is Tick.TIMER
         # The watchdog leaves the ordinary tick its turn, but does not wait for a second one.
-        self._patience = period * (0.5 if settings.tick is Tick.OBSERVATION else 1.5)
+        self._patience = period * (1.5 if self._by_timer else 0.5)
         self._begun = 0.0
         self._last_command = 0.0
         self._last_arrival = 0.0
-        self.statistics = LoopStatistics(period)
+        self.statistics = LoopStatistics()
 
     def begin(self, plan: Plan) -> None:
         """Follow a plan from now on, and forget what was heard before."""
@@ -100,7 +101,9 @@ class Pilot:
         self._last_command = self._link.send_action(decision.action)
         latency = self._last_command - answered
         self._link.send_decision(decision, latency)
-        self.statistics.add_decision(decision, latency)
+        # By the timer, an input may wait for its tick; that is not the loop being slow.
+        taken = self._last_command - now if self._by_timer else latency
+        self.statistics.add_decision(decision, latency, overrun=taken > self._period)
         if decision.reason:
             self._warn(decision.reason)
         return decision, latency

@@ -15,9 +15,8 @@ class LoopStatistics:
     """Counts what the control loop does. Mutable: written by the driver, read once a second.
 
     Attributes:
-        control_period: seconds; a later decision counts as an overrun.
         decisions: actions decided since the node was configured.
-        overruns: decisions later than a control period after what they answer.
+        overruns: decisions that came more than a control period late.
         safe_actions: safe actions sent while an episode was on, steps or not.
         safe_reason: why the last of them was sent.
         undecodable: messages that could not be decoded.
@@ -27,7 +26,6 @@ class LoopStatistics:
         planned: when the last plan was made, monotonic seconds.
     """
 
-    control_period: float
     decisions: int = 0
     overruns: int = 0
     safe_actions: int = 0
@@ -38,12 +36,11 @@ class LoopStatistics:
     heard: dict[str, float] = field(default_factory=dict)
     planned: float | None = None
 
-    def add_decision(self, decision: Decision, latency: float) -> None:
+    def add_decision(self, decision: Decision, latency: float, *, overrun: bool) -> None:
         """Count a decision."""
         self.decisions += 1
         self.latencies.append(latency)
-        if latency > self.control_period:
-            self.overruns += 1
+        self.overruns += overrun
         if decision.source is Source.SAFE:
             self.add_safe_action(decision.reason)
 
