@@ -64,8 +64,10 @@ def decode_action(embodiment: Embodiment, message: Any) -> NDArray[np.float64]:
         return values
     if contract.type is CommandKind.TWIST:
         return np.array(
-            [getattr(getattr(message, part), axis) for part, axis in
-             (name.split(".") for name in embodiment.action_names)],
+            [
+                getattr(getattr(message, part), axis)
+                for part, axis in (name.split(".") for name in embodiment.action_names)
+            ],
             dtype=np.float64,
         )
     if contract.type is CommandKind.JOINT_STATE:

@@ -1,7 +1,8 @@
 """Checkpoints: a directory with weights (safetensors) and everything else (JSON). Never pickle.
 
-`model.safetensors` holds the weights, the best plans and some starts, `checkpoint.json` the model's sizes, the
-embodiment, the normaliser, the planner's settings, the lineage and the SHA-256 of the weights.
+`model.safetensors` holds the weights, the best plans and some starts, `checkpoint.json` the
+model's sizes, the embodiment, the normaliser, the planner's settings, the lineage and the SHA-256
+of the weights.
 A training run's directory holds one such directory per save and a link `latest` to the newest.
 """
 
@@ -166,9 +167,7 @@ def save_checkpoint(
         DESCRIPTION_FILE: _describe(checkpoint, hashlib.sha256(weights).hexdigest()),
     }
     files |= {name: _to_bytes(content) for name, content in (extra_tensors or {}).items()}
-    files |= {
-        name: json.dumps(content).encode() for name, content in (extra_json or {}).items()
-    }
+    files |= {name: json.dumps(content).encode() for name, content in (extra_json or {}).items()}
     try:
         _write_directory(directory, files)
     except OSError as error:
@@ -200,7 +199,7 @@ def _write_directory(directory: Path, files: dict[str, bytes]) -> None:
     directory.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
     try:
-        os.chmod(aside, 0o755)
+        aside.chmod(0o755)
         for name, content in files.items():
             with (aside / name).open("wb") as file:
                 file.write(content)
@@ -283,7 +282,12 @@ def load_checkpoint(path: Path | str, device: str | torch.device = "cpu") -> Che
     try:
         return _build(directory, content, weights, device, hashlib.sha256(description).hexdigest())
     except (
-        ValidationError, SafetensorError, EmbodimentError, KeyError, TypeError, RuntimeError
+        ValidationError,
+        SafetensorError,
+        EmbodimentError,
+        KeyError,
+        TypeError,
+        RuntimeError,
     ) as error:
         raise _damaged(directory, " ".join(str(error).split())[:300]) from error
 

@@ -329,9 +329,7 @@ def _units_of(message_type: str, select: str) -> tuple[str, ...]:
     if message_type == _JOINT_STATE:
         quantity, _, joint = select.partition(".")
         if quantity not in _JOINT_QUANTITIES or not joint:
-            raise ValueError(
-                f"'{select}' must read position.JOINT, velocity.JOINT or effort.JOINT"
-            )
+            raise ValueError(f"'{select}' must read position.JOINT, velocity.JOINT or effort.JOINT")
         return _UNITS_OF_QUANTITY[quantity]
     if message_type == _FLOAT64_MULTI_ARRAY:
         prefix, _, index = select.partition(".")
@@ -362,9 +360,11 @@ def _differences(path: str, mine: Any, theirs: Any) -> list[str]:
     if isinstance(mine, list) and isinstance(theirs, list) and len(mine) == len(theirs):
         lines = []
         for index, (left, right) in enumerate(zip(mine, theirs, strict=True)):
-            name = left.get("topic") or left.get("joint") or left.get("select") if isinstance(
-                left, dict
-            ) else None
+            name = (
+                left.get("topic") or left.get("joint") or left.get("select")
+                if isinstance(left, dict)
+                else None
+            )
             lines += _differences(f"{path}[{name or index}]", left, right)
         return lines
     if mine == theirs:
@@ -457,9 +457,7 @@ def load_embodiment(path: Path | str) -> Embodiment:
 
 def known_robots() -> tuple[str, ...]:
     """Names of the packaged embodiments."""
-    return tuple(
-        sorted(path.stem for path in (config_directory() / "embodiments").glob("*.yaml"))
-    )
+    return tuple(sorted(path.stem for path in (config_directory() / "embodiments").glob("*.yaml")))
 
 
 def find_embodiment(robot: str) -> Embodiment:

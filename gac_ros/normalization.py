@@ -97,9 +97,8 @@ class Normalizer:
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Normalizer:
         """Inverse of `to_dict`."""
-        return cls(
-            **{
-                key: np.array(value, dtype=np.float64) if isinstance(value, list) else float(value)
-                for key, value in content.items()
-            }
-        )
+        values: dict[str, Any] = {
+            key: np.array(value, dtype=np.float64) if isinstance(value, list) else float(value)
+            for key, value in content.items()
+        }
+        return cls(**values)

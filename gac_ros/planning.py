@@ -160,7 +160,7 @@ class Planner:
 
     def exploit(self, generator: torch.Generator) -> Tensor:
         """Candidates z0 (C, N, D) climbed to a high expected return, best first."""
-        # A copy is climbed: the optimiser writes in place, and the start may be the checkpoint's own.
+        # A copy is climbed: the optimiser writes in place, the start may be the checkpoint's own.
         start = self._exploit_start(generator).detach()
         z0 = start.clone().requires_grad_(True)
         optimizer = torch.optim.Adam([z0], lr=self.config.exploit_rate)

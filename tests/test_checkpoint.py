@@ -69,7 +69,7 @@ def test_saving_below_a_file_is_a_clear_error_and_leaves_nothing(tmp_path: Path)
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot write the checkpoint"):
         save_checkpoint(untrained_checkpoint("hopper"), tmp_path / "file" / "checkpoint")
-    assert os.listdir(tmp_path) == ["file"]
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
 @pytest.mark.parametrize("name", [WEIGHTS_FILE, DESCRIPTION_FILE])

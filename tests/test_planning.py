@@ -14,7 +14,7 @@ from tests.toy import untrained_checkpoint
 
 
 def linear_planner(**overrides: object) -> Planner:
-    """y = first number of z, z = z0: the shell bounds the best plan to sqrt(n) along it."""
+    """The return is the first number of z, and z = z0; the shell bounds it to sqrt(n)."""
     checkpoint = untrained_checkpoint("hopper")
 
     class FirstNumber(torch.nn.Module):

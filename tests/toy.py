@@ -103,7 +103,11 @@ def untrained_checkpoint(robot: str | Embodiment, seed: int = 0) -> Checkpoint:
         best_plans=torch.randn(3, config.plan_tokens, config.plan_token_size),
         starts=torch.randn(5, config.observation_size),
         lineage=Lineage(
-            method="gac", data_digest="none", episodes=0, iterations=0, seed=seed,
+            method="gac",
+            data_digest="none",
+            episodes=0,
+            iterations=0,
+            seed=seed,
             package_version="0",
         ),
     )

@@ -15,6 +15,7 @@ from gac_ros.cli.display import make_console
 if TYPE_CHECKING:
     from gac_ros.buffer.dataset import EpisodeBuffer
     from gac_ros.checkpoint import Checkpoint
+    from gac_ros.embodiment import Embodiment
     from gac_ros.training.config import TrainingConfig
     from gac_ros.training.trainer import StepReport, Trainer
 
@@ -79,6 +80,15 @@ def train(
             "baseline. Replaces the settings' method.",
         ),
     ] = None,
+    robot: Annotated[
+        str | None,
+        typer.Option(
+            "--robot",
+            help="Robot or embodiment file that every episode must have been recorded with. "
+            "Needed only where a scoring function of the embodiment gives the returns: a bag "
+            "may not choose what code runs.",
+        ),
+    ] = None,
     iterations: Iterations = None,
     seed: TrainingSeed = 0,
     resume: Resume = False,
@@ -92,9 +102,12 @@ def train(
 
     Example: `gac train --data episodes/umaze --out runs/umaze`
     """
+    from gac_ros.embodiment import find_embodiment
+
     changes = {"iterations": iterations, "method": None if method is None else method.value}
     settings = _settings(config, changes)
-    trainer = _make_trainer(data, settings, seed, device, threads)
+    embodiment = None if robot is None else find_embodiment(robot)
+    trainer = _make_trainer(data, settings, seed, device, threads, embodiment=embodiment)
     _run(trainer, out, resume)
 
 
@@ -127,7 +140,15 @@ def finetune(
         config or config_directory() / "train" / "finetune.yaml", {"iterations": iterations}
     )
     checkpoint = load_checkpoint(find_checkpoint(parent), resolve_device(device))
-    trainer = _make_trainer(data, settings, seed, device, threads, checkpoint)
+    trainer = _make_trainer(
+        data,
+        settings,
+        seed,
+        device,
+        threads,
+        embodiment=checkpoint.embodiment,
+        parent=checkpoint,
+    )
     _run(trainer, out, resume)
 
 
@@ -145,6 +166,8 @@ def _make_trainer(
     seed: int,
     device: str,
     threads: int,
+    *,
+    embodiment: Embodiment | None = None,
     parent: Checkpoint | None = None,
 ) -> Trainer:
     import torch
@@ -158,12 +181,12 @@ def _make_trainer(
     target = resolve_device(device)
     console = make_console()
     with console.status("reading episodes"):
-        buffer = EpisodeBuffer.open(data, embodiment=parent.embodiment if parent else None)
+        buffer = EpisodeBuffer.open(data, embodiment=embodiment)
     _describe_data(buffer)
     chains = known_chains(parent.path) if parent and parent.path else None
     return Trainer(
         buffer,
-        _embodiment_of(buffer),
+        embodiment or _recorded_embodiment(buffer),
         settings,
         seed=seed,
         device=target,
@@ -172,10 +195,12 @@ def _make_trainer(
     )
 
 
-def _embodiment_of(buffer: EpisodeBuffer) -> Any:
+def _recorded_embodiment(buffer: EpisodeBuffer) -> Embodiment:
+    """The contract that the episodes were recorded with."""
     from gac_ros.embodiment import embodiment_from_dict
 
     metadata = buffer[0].metadata
+    assert metadata is not None, "every bag has metadata"
     return embodiment_from_dict(metadata.embodiment, origin=metadata.episode_id)
 
 
@@ -226,8 +251,14 @@ def _training_progress(iterations: int) -> Iterator[Any]:
 
         yield tell
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn("training"),

@@ -68,15 +68,15 @@ class GacModel(nn.Module):
         self.returns = ReturnPredictor(config)
 
     def plan(self, z0: Tensor) -> Tensor:
-        """z = U(z0): (B, N, D) -> (B, N, D)."""
+        """Z = U(z0): (B, N, D) -> (B, N, D)."""
         return self.prior(z0)
 
     def log_prior(self, z0: Tensor) -> Tensor:
-        """log N(z0; 0, I) up to its constant, (B,)."""
+        """Log N(z0; 0, I) up to its constant, (B,)."""
         return -0.5 * z0.flatten(1).square().sum(-1)
 
     def log_return(self, members: Tensor, y: Tensor) -> Tensor:
-        """log p(y | z, s_1) up to its constant, averaged over the ensemble, (B,).
+        """Log p(y | z, s_1) up to its constant, averaged over the ensemble, (B,).
 
         The average of the members' log densities lets each member learn from every episode.
 

@@ -11,8 +11,8 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
 
 from gac_ros.model.config import ModelConfig
 
@@ -75,13 +75,13 @@ class Layer(nn.Module):
         """Everything in the layer behind self-attention."""
         x = x + self.self_out(self.merge(attended))
         query = self.split(self.cross_query(self.cross_norm(x)))
-        x = x + self.cross_out(self.merge(F.scaled_dot_product_attention(query, *plan)))
+        x = x + self.cross_out(self.merge(scaled_dot_product_attention(query, *plan)))
         return x + self.mlp(x)
 
     def forward(self, x: Tensor, bias: Tensor, plan: tuple[Tensor, Tensor]) -> Tensor:
         """(B, L, width) -> (B, L, width); `bias` (B or 1, heads, L, L), -inf where hidden."""
         query, key, value = self.project(x)
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        attended = scaled_dot_product_attention(query, key, value, attn_mask=bias)
         return self.after_self_attention(x, attended, plan)
 
 
@@ -141,8 +141,9 @@ class Generator(nn.Module):
         bias = layer.distance_bias[:, distance.clamp(0, layer.window - 1)]
         # A token before the episode's start is hidden from all but itself (a row of -inf only
         # would make softmax NaN; that row's output is never used).
-        seen = visible[None] & (present[:, None, :] | torch.eye(length, dtype=torch.bool,
-                                                                device=present.device))
+        seen = visible[None] & (
+            present[:, None, :] | torch.eye(length, dtype=torch.bool, device=present.device)
+        )
         return bias[None].masked_fill(~seen[:, None], float("-inf"))
 
     def forward(
@@ -212,7 +213,7 @@ class Generator(nn.Module):
             cache.keys[index][:, :, slot] = key[:, :, 0]
             cache.values[index][:, :, slot] = value[:, :, 0]
             bias = layer.distance_bias[:, ages].masked_fill(hidden, float("-inf"))
-            attended = F.scaled_dot_product_attention(
+            attended = scaled_dot_product_attention(
                 query, cache.keys[index], cache.values[index], attn_mask=bias[None, :, None]
             )
             x = layer.after_self_attention(x, attended, cache.plan[index])

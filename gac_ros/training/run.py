@@ -19,7 +19,7 @@ from gac_ros.training import state as training_state
 from gac_ros.training.trainer import StepReport, Trainer
 
 
-class TrainingDiverged(GacError):
+class TrainingDivergedError(GacError):
     """A loss is not finite."""
 
 
@@ -44,7 +44,7 @@ def run_training(
     Raises:
         OutputError: the folder holds a run and `resume` is off, or cannot be written.
         CheckpointError: nothing to resume, or it does not belong to these data.
-        TrainingDiverged: a figure is not finite; the last save stays.
+        TrainingDivergedError: a figure is not finite; the last save stays.
     """
     if resume:
         _resume(trainer, directory)
@@ -57,7 +57,7 @@ def run_training(
         while trainer.iteration < trainer.config.iterations:
             report = trainer.step()
             if not math.isfinite(report.log_actions + report.log_return + report.gradient_norm):
-                raise TrainingDiverged(
+                raise TrainingDivergedError(
                     f"the training diverged at iteration {report.iteration}; lower learning_rate "
                     "or langevin_step_size"
                 )

@@ -95,5 +95,3 @@ def known_chains(directory: Path) -> dict[str, Tensor]:
         return {}
     state = read(directory)
     return dict(zip(state.values["episode_ids"], state.tensors["chains"], strict=True))
-
-

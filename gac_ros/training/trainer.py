@@ -101,7 +101,8 @@ class Trainer:
         if len(returns) == 0 or np.isnan(returns).any():
             missing = int(np.isnan(returns).sum())
             raise ConfigurationError(
-                f"{missing} of {len(returns)} episodes have no return; label or remove them"
+                f"{missing} of {len(returns)} episodes have no return; label or remove them, or "
+                "give the robot whose embodiment scores them"
             )
         if parent is None:
             self.normalizer = Normalizer.fit(

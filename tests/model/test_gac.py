@@ -12,8 +12,17 @@ from gac_ros.model.prior import make_prior
 
 def double_model(**changes: object) -> GacModel:
     """A small model in double precision, fit for finite differences."""
-    sizes = {"observation_size": 3, "action_size": 2, "episode_length": 20, "context": 3,
-             "width": 8, "heads": 2, "plan_token_size": 3, "prior_hidden": 8, "return_hidden": 8}
+    sizes = {
+        "observation_size": 3,
+        "action_size": 2,
+        "episode_length": 20,
+        "context": 3,
+        "width": 8,
+        "heads": 2,
+        "plan_token_size": 3,
+        "prior_hidden": 8,
+        "return_hidden": 8,
+    }
     torch.manual_seed(0)
     model = GacModel(ModelConfig.model_validate({**sizes, **changes})).double()
     with torch.no_grad():  # away from the identity that U starts as
@@ -30,7 +39,12 @@ def random_windows(model: GacModel, batch: int = 2, count: int = 3, length: int 
     steps = torch.arange(length).expand(batch, count, length)
     everywhere = torch.ones(batch, count, length, dtype=torch.bool)
     return TrajectoryWindows(
-        observations, torch.zeros_like(actions), actions, steps, everywhere, everywhere,
+        observations,
+        torch.zeros_like(actions),
+        actions,
+        steps,
+        everywhere,
+        everywhere,
         torch.randn(batch, config.observation_size).double(),
         torch.full((batch,), 20.0).double(),
     )
@@ -73,10 +87,19 @@ def test_the_action_likelihood_is_scaled_to_the_whole_episode() -> None:
         **{**windows.__dict__, "scored": windows.scored & (windows.steps % 5 == 0)}
     )
     # Fewer scored steps stand for as many steps of the episode.
-    per_step = -0.5 * ((windows.actions - model.generator(
-        z.repeat_interleave(3, 0), windows.observations.view(6, 5, 3),
-        windows.previous_actions.view(6, 5, 2), windows.steps.reshape(6, 5),
-        windows.present.reshape(6, 5)).view(2, 3, 5, 2)) / 0.4).square().sum(-1)
+    per_step = -0.5 * (
+        (
+            windows.actions
+            - model.generator(
+                z.repeat_interleave(3, 0),
+                windows.observations.view(6, 5, 3),
+                windows.previous_actions.view(6, 5, 2),
+                windows.steps.reshape(6, 5),
+                windows.present.reshape(6, 5),
+            ).view(2, 3, 5, 2)
+        )
+        / 0.4
+    ).square().sum(-1)
     assert torch.allclose(once, per_step.mean((1, 2)) * 20.0)
     assert torch.allclose(model.log_actions(z, halved), per_step[:, :, 0].mean(1) * 20.0)
 
@@ -84,17 +107,17 @@ def test_the_action_likelihood_is_scaled_to_the_whole_episode() -> None:
 def test_an_episode_without_scored_steps_has_no_action_likelihood() -> None:
     model = double_model()
     windows = random_windows(model)
-    nothing = TrajectoryWindows(
-        **{**windows.__dict__, "scored": torch.zeros_like(windows.scored)}
+    nothing = TrajectoryWindows(**{**windows.__dict__, "scored": torch.zeros_like(windows.scored)})
+    assert torch.equal(
+        model.log_actions(torch.zeros(2, 4, 3).double(), nothing), torch.zeros(2).double()
     )
-    assert torch.equal(model.log_actions(torch.zeros(2, 4, 3).double(), nothing),
-                       torch.zeros(2).double())
 
 
 @pytest.mark.parametrize("prior", ["mlp", "unet"])
 def test_the_prior_starts_as_the_identity(prior: str) -> None:
-    transform = make_prior(ModelConfig(observation_size=1, action_size=1, episode_length=1,
-                                       prior=prior))
+    transform = make_prior(
+        ModelConfig(observation_size=1, action_size=1, episode_length=1, prior=prior)
+    )
     z0 = torch.randn(3, 4, 16)
     assert torch.allclose(transform(z0), z0)
 

@@ -12,8 +12,16 @@ TOLERANCE = 1e-5
 
 
 def small_config(**changes: object) -> ModelConfig:
-    sizes = {"observation_size": 3, "action_size": 2, "episode_length": 60, "context": 4,
-             "width": 16, "heads": 2, "layers": 3, "plan_token_size": 5}
+    sizes = {
+        "observation_size": 3,
+        "action_size": 2,
+        "episode_length": 60,
+        "context": 4,
+        "width": 16,
+        "heads": 2,
+        "layers": 3,
+        "plan_token_size": 5,
+    }
     return ModelConfig.model_validate({**sizes, **changes})
 
 
@@ -82,8 +90,9 @@ def test_one_step_less_of_burn_in_is_not_enough() -> None:
     with torch.no_grad():
         full = generator(z, observations, previous, steps, everything)
         window = slice(25 - (config.burn_in - 1), 26)
-        part = generator(z, observations[:, window], previous[:, window], steps[:, window],
-                         everything[:, window])
+        part = generator(
+            z, observations[:, window], previous[:, window], steps[:, window], everything[:, window]
+        )
     assert (part[:, -1] - full[:, 25]).abs().max() > TOLERANCE
 
 

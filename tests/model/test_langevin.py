@@ -46,8 +46,11 @@ def test_the_same_generator_state_gives_the_same_samples() -> None:
 
 def test_samples_of_the_prior_alone_are_standard_normal() -> None:
     torch.manual_seed(0)
-    model = GacModel(ModelConfig(observation_size=2, action_size=1, episode_length=10,
-                                 plan_tokens=2, plan_token_size=2))
+    model = GacModel(
+        ModelConfig(
+            observation_size=2, action_size=1, episode_length=10, plan_tokens=2, plan_token_size=2
+        )
+    )
     samples = sample_langevin(
         model.log_prior,
         torch.zeros(10_000, 2, 2),

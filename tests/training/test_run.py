@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from gac_ros.checkpoint import load_checkpoint
 from gac_ros.errors import CheckpointError, OutputError
 from gac_ros.training.config import TrainingConfig
-from gac_ros.training.run import TrainingDiverged, run_training
+from gac_ros.training.run import TrainingDivergedError, run_training
 from gac_ros.training.state import STATE_TENSORS, known_chains, read
 from gac_ros.training.trainer import StepReport, Trainer
 from tests.toy import toy_buffer, toy_embodiment
@@ -30,14 +29,14 @@ def trainer(config: TrainingConfig | None = None, **changes: object) -> Trainer:
     )
 
 
-class Interruption(Exception):
+class InterruptionError(Exception):
     """Stands for whatever ends a run in the middle of an iteration's bookkeeping."""
 
 
 def interrupt_at(iteration: int):
     def on_step(report: StepReport) -> None:
         if report.iteration == iteration:
-            raise Interruption
+            raise InterruptionError
 
     return on_step
 
@@ -45,7 +44,7 @@ def interrupt_at(iteration: int):
 @pytest.mark.parametrize("iteration", [5, 6, 9, 11])
 def test_interrupted_and_resumed_equals_uninterrupted(tmp_path: Path, iteration: int) -> None:
     run_training(trainer(), tmp_path / "whole")
-    with pytest.raises(Interruption):
+    with pytest.raises(InterruptionError):
         run_training(trainer(), tmp_path / "parts", on_step=interrupt_at(iteration + 1))
     run_training(trainer(), tmp_path / "parts", resume=True)
     whole, parts = (load_checkpoint(tmp_path / name) for name in ("whole", "parts"))
@@ -66,7 +65,9 @@ def test_a_run_killed_for_real_resumes_exactly(tmp_path: Path) -> None:
     )
     process = subprocess.Popen(
         [sys.executable, "-c", script, str(tmp_path / "killed")],
-        stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
     )
     assert process.stdout is not None
     for line in process.stdout:
@@ -83,9 +84,10 @@ def test_a_run_killed_for_real_resumes_exactly(tmp_path: Path) -> None:
 def test_the_last_step_is_saved_and_old_checkpoints_go(tmp_path: Path) -> None:
     run_training(trainer(), tmp_path)
     assert sorted(path.name for path in tmp_path.glob("step-*")) == [
-        "step-00000010", "step-00000012",
+        "step-00000010",
+        "step-00000012",
     ]
-    assert os.readlink(tmp_path / "latest") == "step-00000012"
+    assert (tmp_path / "latest").readlink() == Path("step-00000012")
     assert load_checkpoint(tmp_path).lineage.iterations == 12
     assert not list(tmp_path.rglob("*.pt")) + list(tmp_path.rglob("*.pkl"))
 
@@ -126,7 +128,7 @@ def test_a_diverging_run_stops_and_keeps_its_last_save(tmp_path: Path) -> None:
             with torch.no_grad():
                 next(diverging.model.parameters()).fill_(float("nan"))
 
-    with pytest.raises(TrainingDiverged, match="iteration 4"):
+    with pytest.raises(TrainingDivergedError, match="iteration 4"):
         run_training(diverging, tmp_path, on_step=poison)
     assert load_checkpoint(tmp_path).lineage.iterations in (2, 3)
 

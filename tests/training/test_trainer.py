@@ -12,13 +12,26 @@ from gac_ros.training.config import TrainingConfig, load_training_config, traini
 from gac_ros.training.trainer import Trainer
 from tests.toy import STEPS, toy_buffer, toy_embodiment, untrained_checkpoint
 
-SMALL_MODEL = {"plan_token_size": 4, "width": 16, "heads": 2, "layers": 1, "context": 3,
-               "prior_hidden": 16, "return_hidden": 16}
+SMALL_MODEL = {
+    "plan_token_size": 4,
+    "width": 16,
+    "heads": 2,
+    "layers": 1,
+    "context": 3,
+    "prior_hidden": 16,
+    "return_hidden": 16,
+}
 
 
 def small_config(**changes: object) -> TrainingConfig:
-    settings = {"iterations": 250, "batch_episodes": 16, "windows": 4, "window_length": 4,
-                "learning_rate": 3e-3, "model": SMALL_MODEL}
+    settings = {
+        "iterations": 250,
+        "batch_episodes": 16,
+        "windows": 4,
+        "window_length": 4,
+        "learning_rate": 3e-3,
+        "model": SMALL_MODEL,
+    }
     return training_config({**settings, **changes}, origin="test")
 
 
@@ -57,8 +70,10 @@ def test_asking_for_a_low_return_gives_the_other_direction(trained: Trainer) -> 
 
 def test_behaviour_cloning_averages_over_both_directions() -> None:
     trainer = Trainer(
-        toy_buffer(), toy_embodiment(),
-        small_config(method="behaviour_cloning", return_weighting=0.0, iterations=100), seed=0,
+        toy_buffer(),
+        toy_embodiment(),
+        small_config(method="behaviour_cloning", return_weighting=0.0, iterations=100),
+        seed=0,
     )
     for _ in range(trainer.config.iterations):
         trainer.step()
@@ -102,9 +117,7 @@ def test_chains_move_before_the_weights_during_the_warm_up() -> None:
     assert not torch.equal(chains, trainer.chains)
     for _ in range(2):
         trainer.step()
-    assert not torch.equal(
-        weights, torch.nn.utils.parameters_to_vector(trainer.model.parameters())
-    )
+    assert not torch.equal(weights, torch.nn.utils.parameters_to_vector(trainer.model.parameters()))
 
 
 def test_fine_tuning_keeps_weights_normaliser_and_known_chains(trained: Trainer) -> None:
@@ -123,8 +136,13 @@ def test_fine_tuning_keeps_weights_normaliser_and_known_chains(trained: Trainer)
 
 def test_a_parent_of_another_robot_is_refused() -> None:
     with pytest.raises(EmbodimentError, match="does not fit"):
-        Trainer(toy_buffer(), toy_embodiment(), small_config(), seed=0,
-                parent=untrained_checkpoint("hopper"))
+        Trainer(
+            toy_buffer(),
+            toy_embodiment(),
+            small_config(),
+            seed=0,
+            parent=untrained_checkpoint("hopper"),
+        )
 
 
 def test_wrong_settings_are_named() -> None:
