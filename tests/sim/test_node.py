@@ -81,7 +81,10 @@ class Client:
             if step == len(actions):
                 break
             self.command(actions[step])
-        self.peer.spin_until(lambda: self.of("episode_end"))
+        # Nothing orders the topics among themselves: wait for each.
+        self.peer.spin_until(
+            lambda: self.of("episode_end") and len(self.of("reward")) == len(observations) - 1
+        )
         rewards = np.array([message.data for message in self.of("reward")])
         return np.array(observations), rewards, self.of("episode_end")[0].data
 
