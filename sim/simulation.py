@@ -27,15 +27,15 @@ class Output(Protocol):
         """Message of every observation channel, by topic."""
 
     def episode_end(self, reason: str) -> None:
-        """`terminated` or `truncated`; nothing more comes until a reset."""
+        """`terminated` or `truncated`; only the final observation comes before the next reset."""
 
 
 class Simulation:
     """A robot that makes steps, episode by episode.
 
     An episode: `reset`, then `announce` sends its first observation, then each step sends the
-    reward, the clock and the next observation; after the last observation comes the episode's
-    end, and the robot holds still until the next reset.
+    reward, the clock and the next observation; the last step sends the episode's end before the
+    final observation, and the robot holds still until the next reset.
 
     Simulated time never goes back: a reset takes one control period.
 
@@ -146,10 +146,11 @@ class Simulation:
         self.steps += 1
         self._periods += 1
         self._output.reward(outcome.reward)
-        self._observe()
         if outcome.terminated or self.steps >= self._embodiment.episode_length:
             self.over = True
             self._output.episode_end("terminated" if outcome.terminated else "truncated")
+        # Last, so that nobody takes an episode's final observation for one that wants an answer.
+        self._observe()
 
     def _observe(self) -> None:
         # The clock first, so that a node on simulated time never sees a stamp of the future.

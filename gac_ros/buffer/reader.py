@@ -371,6 +371,10 @@ class _Replay:
         if len(data) < 2:
             self._fail(f"a decision has {len(data)} numbers instead of 4")
         step, source = float(data[0]), float(data[1])
+        if step == self._bag.metadata.steps == len(self._steps):
+            # The answer to the final observation, given before the end was known: not executed.
+            self._drop_pending()
+            return
         if not (step.is_integer() and len(self._steps) <= step < self._bag.metadata.steps):
             self._fail(
                 f"decision {step:g} came after {len(self._steps)} of {self._bag.metadata.steps} "
