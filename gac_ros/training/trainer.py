@@ -24,7 +24,12 @@ from gac_ros.errors import ConfigurationError
 from gac_ros.model.gac import GacModel, LogJoint, TrajectoryWindows
 from gac_ros.model.langevin import langevin_move
 from gac_ros.normalization import Normalizer
+from gac_ros.planning import PlannerConfig
 from gac_ros.training.config import TrainingConfig
+
+
+# Behaviour cloning knows one plan, zero; there is nothing to optimise.
+_NO_PLAN = PlannerConfig(start="mode", candidates=1, exploit_steps=0)
 
 
 @dataclass(frozen=True)
@@ -289,7 +294,7 @@ class Trainer:
             model=model.eval().requires_grad_(False),
             normalizer=self.normalizer,
             embodiment=self.embodiment,
-            planner=self.config.planner,
+            planner=self.config.planner if self._samples_plans else _NO_PLAN,
             best_plans=self.chains[torch.from_numpy(order.copy())].to(self.device),
             starts=self._starts[torch.from_numpy(some[: self.config.planning_starts])],
             lineage=Lineage(

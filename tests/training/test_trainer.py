@@ -78,8 +78,9 @@ def test_behaviour_cloning_averages_over_both_directions() -> None:
     for _ in range(trainer.config.iterations):
         trainer.step()
     assert torch.equal(trainer.chains, torch.zeros_like(trainer.chains))
-    actor = trainer.checkpoint().make_actor("exploit", start="mode", exploit_steps=0)
+    actor = trainer.checkpoint().make_actor("exploit")
     actor.begin(0)
+    assert not actor.plan.z0.any()
     actions = np.array([actor.act(np.zeros(1)) for _ in range(STEPS)])
     assert abs(actions.mean()) < 0.3
 
