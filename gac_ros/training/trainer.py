@@ -27,7 +27,6 @@ from gac_ros.normalization import Normalizer
 from gac_ros.planning import PlannerConfig
 from gac_ros.training.config import TrainingConfig
 
-
 # Behaviour cloning knows one plan, zero; there is nothing to optimise.
 _NO_PLAN = PlannerConfig(start="mode", candidates=1, exploit_steps=0)
 
