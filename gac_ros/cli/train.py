@@ -278,7 +278,7 @@ def _training_progress(iterations: int) -> Iterator[Any]:
 
 
 def _brief(report: StepReport) -> str:
-    return (
-        f"log p(actions) {report.log_actions:.3f} a step, log p(return) {report.log_return:.3f}, "
-        f"|z0| {report.plan_norm:.1f}"
-    )
+    actions = f"log p(actions) {report.log_actions:.3f} a step"
+    if report.plan_norm == 0.0:  # behaviour cloning learns neither plans nor returns
+        return actions
+    return f"{actions}, log p(return) {report.log_return:.3f}, |z0| {report.plan_norm:.1f}"

@@ -161,17 +161,16 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         (-self._objective(joint).sum() / scale).backward()
         assert z0.grad is not None
-        moved = self._move(z0.detach(), -z0.grad * scale)
         gradient_norm = self._update_weights()
         if self._samples_plans:
-            self.chains[rows] = moved.cpu()
+            self.chains[rows] = self._move(z0.detach(), -z0.grad * scale).cpu()
         self.iteration += 1
         steps = torch.as_tensor(self._lengths[indices], device=self.device)
         return StepReport(
             iteration=self.iteration,
             log_actions=float((joint.actions.detach() / steps).mean()),
             log_return=float(joint.returns.detach().mean()),
-            plan_norm=float(moved.flatten(1).norm(dim=-1).mean()),
+            plan_norm=float(self.chains[rows].flatten(1).norm(dim=-1).mean()),
             gradient_norm=gradient_norm,
             learning_rate=self.optimizer.param_groups[0]["lr"],
         )
