@@ -24,12 +24,12 @@ import pytest
 from gac_ros import messages
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-TIMEOUT = 30.0  # s; far more than anything takes on an idle machine
+TIMEOUT = 60.0  # s; far more than anything takes on an idle machine
 _DOMAINS = 101  # ROS's domains whose ports are free on every system
 
 
 @contextmanager
-def _claimed_domain() -> Iterator[int]:
+def claimed_domain() -> Iterator[int]:
     """A ROS domain that no other test process on this machine uses, held by a file lock."""
     for offset in range(_DOMAINS):
         domain = 1 + (os.getpid() + offset) % _DOMAINS
@@ -47,7 +47,7 @@ def _claimed_domain() -> Iterator[int]:
 @pytest.fixture
 def ros_domain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """A ROS domain of the test's own, set in the environment of this process and its children."""
-    with _claimed_domain() as domain:
+    with claimed_domain() as domain:
         monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
         monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
         monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "ros_log"))

@@ -23,6 +23,9 @@ from gac_ros.planning import Plan
 
 # An episode whose end nobody announces is cut this many seconds after its full length.
 _OVERTIME = 1.0
+# In lock-step the simulator stands still meanwhile: waiting harms nothing, and giving up on a
+# reward that a busy machine is late with would cut the last step off. Seconds.
+_LOCK_STEP_GRACE = 10.0
 
 
 class EpisodeDriver:
@@ -251,7 +254,10 @@ class EpisodeDriver:
     def _end(self, ending: Ending) -> None:
         """Stop deciding, and wait a little for what belongs to the last action."""
         self._ending = ending
-        self._deadline = time.monotonic() + self._settings.episode_end_grace
+        grace = self._settings.episode_end_grace
+        if self._settings.lock_step:
+            grace = max(grace, _LOCK_STEP_GRACE)
+        self._deadline = time.monotonic() + grace
         self.state = State.ENDING
         if not self._settings.lock_step:
             self._pilot.hold("")  # at once: time goes on while we wait

@@ -132,7 +132,8 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
     ParameterSpec(
         "episode_end_grace",
         0.5,
-        "Longest wait, in seconds, for the final observation and rewards of an episode.",
+        "Longest wait, in seconds, for the final observation and rewards of an episode; in "
+        "lock-step, where nothing moves meanwhile, at least 10.",
         Effect.CONFIGURE,
         bounds=(0.0, 60.0),
     ),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.nodes.support import Arm, Client, write_checkpoint, write_contract
-from tests.ros_support import RosPeer, _claimed_domain, ros_domain
+from tests.ros_support import RosPeer, claimed_domain, ros_domain
 
 __all__ = ["ros_domain"]
 
@@ -28,7 +28,7 @@ def checkpoint(contract: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 @pytest.fixture(scope="module")
 def shared_domain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """A ROS domain for all tests of a module, whose controllers are costly to start."""
-    with _claimed_domain() as domain, pytest.MonkeyPatch.context() as environment:
+    with claimed_domain() as domain, pytest.MonkeyPatch.context() as environment:
         environment.setenv("ROS_DOMAIN_ID", str(domain))
         environment.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
         environment.setenv("ROS_LOG_DIR", str(tmp_path_factory.mktemp("ros_log")))
