@@ -29,12 +29,12 @@ class PlannerConfig(BaseModel):
     """How plans are found.
 
     Attributes:
-        candidates: plans optimised or sampled side by side; the best (exploit) or the first
-            (explore, posterior) is used.
-        start: where exploitation starts: `consensus` (means of some of the best episodes' chains:
-            what they share, without the noise that each one carries), `best` (the chains
-            themselves), `prior` samples, or the prior's `mode` (z0 = 0).
-        consensus_size: chains in a mean.
+        candidates: plans that exploitation climbs side by side when it starts from `best` or
+            `prior`; the best one is used.
+        start: where exploitation starts: `consensus` (the mean of the best chains: what they
+            share, without the noise that each one carries), `best` (these chains one by one),
+            `prior` samples, or the prior's `mode` (z0 = 0).
+        consensus_size: chains in that mean.
         exploit_steps: ascent steps of exploitation.
         exploit_rate: its step size (Adam, in units of z0).
         trust_weight: penalty on the squared distance from the start of the climb, in standard
@@ -55,7 +55,7 @@ class PlannerConfig(BaseModel):
     consensus_size: int = Field(default=8, gt=0)
     exploit_steps: int = Field(default=50, ge=0)
     exploit_rate: float = Field(default=0.02, gt=0.0)
-    trust_weight: float = Field(default=0.1, ge=0.0)
+    trust_weight: float = Field(default=1.0, ge=0.0)
     shell_weight: float = Field(default=10.0, ge=0.0)
     langevin_steps: int = Field(default=100, gt=0)
     langevin_step_size: float = Field(default=0.1, gt=0.0)
@@ -109,7 +109,8 @@ class Planner:
     Args:
         model: trained, in evaluation mode.
         normalizer: of the model's data.
-        best_plans: z0 (M, N, D) of the training data's best episodes; may be empty.
+        best_plans: z0 (M, N, D) of the training data with the highest value, best first; may be
+            empty.
         starts: first observations (S, O), normalised, that a plan is judged over.
         config: see `PlannerConfig`.
     """
@@ -190,12 +191,7 @@ class Planner:
         if config.start == "best" and len(best):
             return best[: config.candidates]
         if config.start == "consensus" and len(best):
-            size = min(config.consensus_size, len(best))
-            subsets = [
-                torch.randperm(len(best), generator=generator)[:size].to(device)
-                for _ in range(config.candidates)
-            ]
-            return torch.stack([best[subset].mean(0) for subset in subsets])
+            return best[: config.consensus_size].mean(0, keepdim=True)
         return torch.randn(shape, generator=generator).to(device)
 
     def sample(

@@ -62,9 +62,9 @@ def test_the_trust_region_bounds_how_far_a_plan_moves() -> None:
 
 def test_the_consensus_is_a_mean_of_the_best_chains() -> None:
     checkpoint = untrained_checkpoint("hopper")
-    planner = checkpoint.make_planner(start="consensus", consensus_size=99, exploit_steps=0)
+    planner = checkpoint.make_planner(start="consensus", consensus_size=2, exploit_steps=0)
     z0 = planner.exploit(torch.Generator().manual_seed(0))
-    assert torch.allclose(z0, checkpoint.best_plans.mean(0).expand_as(z0), atol=1e-6)
+    assert torch.allclose(z0, checkpoint.best_plans[:2].mean(0, keepdim=True))
 
 
 def test_planning_leaves_the_checkpoint_s_plans_as_they_are() -> None:

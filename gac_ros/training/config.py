@@ -36,7 +36,7 @@ class TrainingConfig(BaseModel):
         learning_rate_warmup: iterations of linear warm-up.
         weight_decay: of AdamW.
         gradient_clip: largest norm of the weights' gradient.
-        best_plans: chains of the best episodes kept in the checkpoint for the planner.
+        best_plans: chains of the highest value kept in the checkpoint for the planner.
         planning_starts: first observations kept in the checkpoint, to judge plans over.
         log_every, save_every: iterations between log entries and checkpoints.
         keep_checkpoints: how many a run keeps.

@@ -285,7 +285,13 @@ class Trainer:
     def checkpoint(self) -> Checkpoint:
         """What the trainer has learned so far, ready to save or to act."""
         some = np.random.default_rng(self.seed).permutation(len(self._lengths))
-        order = np.argsort(-self._returns.cpu().numpy(), kind="stable")[: self.config.best_plans]
+        starts = self._starts[torch.from_numpy(some[: self.config.planning_starts])]
+        # By the critic's mean over starts, not by the episodes' own returns, which owe a part to
+        # where they began.
+        with torch.no_grad():
+            plans = self.model.plan(self.chains.to(self.device))
+            value, _ = self.model.predicted_return(plans, starts)
+        best = value.cpu().argsort(descending=True, stable=True)[: self.config.best_plans]
         model = GacModel(self.model.config).to(self.device)
         model.load_state_dict(self.model.state_dict())
         return Checkpoint(
@@ -293,8 +299,8 @@ class Trainer:
             normalizer=self.normalizer,
             embodiment=self.embodiment,
             planner=self.config.planner if self._samples_plans else _NO_PLAN,
-            best_plans=self.chains[torch.from_numpy(order.copy())].to(self.device),
-            starts=self._starts[torch.from_numpy(some[: self.config.planning_starts])],
+            best_plans=self.chains[best].to(self.device),
+            starts=starts,
             lineage=Lineage(
                 method=self.config.method,
                 parent=self._parent.digest if self._parent else None,

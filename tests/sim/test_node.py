@@ -240,7 +240,7 @@ def test_malformed_and_infinite_commands_are_ignored_with_a_warning(ros_peer: Ro
         ros_peer.spin_until(lambda: "has 3 numbers" in process.output)
         client.command(np.array([np.nan, 0.0]))
         client.command(np.array([0.0, 1.0]))
-        ros_peer.spin_until(lambda: len(client.states()) >= 2)
+        ros_peer.spin_until(lambda: len(client.states()) >= 2 and client.of("reward"))
         assert len(client.of("reward")) == 1
 
 

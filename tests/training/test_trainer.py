@@ -162,3 +162,12 @@ def test_the_settings_file_in_the_package_states_the_built_in_values() -> None:
 
 def test_the_settings_file_for_fine_tuning_is_valid() -> None:
     load_training_config(config_directory() / "train" / "finetune.yaml")
+
+
+def test_the_best_plans_come_first_by_their_value_over_the_starts(trained: Trainer) -> None:
+    checkpoint = trained.checkpoint()
+    model = checkpoint.model
+    value, _ = model.predicted_return(model.plan(checkpoint.best_plans), checkpoint.starts)
+    everyone, _ = model.predicted_return(model.plan(trained.chains), checkpoint.starts)
+    assert (value.diff() <= 1e-6).all()
+    assert torch.equal(value, everyone.sort(descending=True).values[: len(value)])
