@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,12 +86,18 @@ def bag_hints(bags: list[Path]) -> Iterator[Text]:
     yield Text(f"Bags: {_short(folder)}")
     yield Text("Look at them:")
     for command, what in (
-        (f"gac buffer ls {_quoted(folder)}", "the list of episodes"),
-        (f"gac replay {_quoted(bag)}", "recompute the actions from the recorded inputs"),
+        (f"{_gac()} buffer ls {_quoted(folder)}", "the list of episodes"),
+        (f"{_gac()} replay {_quoted(bag)}", "recompute the actions from the recorded inputs"),
         (f"ros2 bag info {_quoted(bag)}", "with a ROS 2 installation"),
     ):
         yield Text.assemble("  ", (command, "cyan"), f"  ({what})")
     yield Text("  Foxglove opens the .mcap file in a bag's folder.")
+
+
+def _gac() -> str:
+    """How to call the command line from here: by its path where it is not on PATH."""
+    own = Path(sys.executable).with_name("gac")
+    return "gac" if shutil.which("gac") or not own.exists() else _quoted(own)
 
 
 def _quoted(path: Path) -> str:
