@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from gac_ros.embodiment import find_embodiment
 from tests.ros_support import REPOSITORY, TIMEOUT
 from tests.toy import untrained_checkpoint
 
+pytestmark = pytest.mark.usefixtures("signals_as_before")
 UMAZE = "pointmaze_umaze"
 COMMANDS = [
     ["demo"],
@@ -33,14 +33,6 @@ COMMANDS = [
     ["buffer", "ls"],
     ["buffer", "info"],
 ]
-
-
-@pytest.fixture(autouse=True)
-def _signals_as_before() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="module")

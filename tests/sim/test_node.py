@@ -152,8 +152,10 @@ def test_lock_step_waits_for_its_peers_and_then_for_exactly_one_command(ros_peer
         for count in range(2, 5):
             client.command(np.zeros(2))
             ros_peer.spin_until(
-                lambda: len(client.states()) >= count  # noqa: B023
-                and len(client.of("reward")) >= count - 1  # noqa: B023
+                lambda: (
+                    len(client.states()) >= count  # noqa: B023
+                    and len(client.of("reward")) >= count - 1
+                )
             )
             # A service call in between gives any surplus step time to show up.
             client.peer.set_parameter("/sim", "auto_reset", False)
