@@ -154,7 +154,7 @@ def test_lock_step_waits_for_its_peers_and_then_for_exactly_one_command(ros_peer
             ros_peer.spin_until(
                 lambda: (
                     len(client.states()) >= count  # noqa: B023
-                    and len(client.of("reward")) >= count - 1
+                    and len(client.of("reward")) >= count - 1  # noqa: B023
                 )
             )
             # A service call in between gives any surplus step time to show up.
