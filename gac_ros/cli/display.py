@@ -12,6 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
 
     from gac_ros.evaluation.results import EpisodeResult
 
@@ -40,6 +41,28 @@ class OnEpisode(Protocol):
         """Show it."""
 
 
+def progress_bar(console: Console) -> Progress:
+    """A bar with a count, times, and the task's field `last`; fits 80 columns if that is short."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[last]}"),
+        console=console,
+    )
+
+
 @contextmanager
 def episode_progress(episodes: int, doing: str) -> Iterator[OnEpisode]:
     """A progress bar on stderr; plain lines where stderr is no terminal.
@@ -52,25 +75,7 @@ def episode_progress(episodes: int, doing: str) -> Iterator[OnEpisode]:
     if not console.is_terminal:
         yield _Lines(episodes, doing)
         return
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("episodes"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[last]}"),
-    )
-    with Progress(*columns, console=console) as progress:
+    with progress_bar(console) as progress:
         task = progress.add_task(doing, total=episodes, last="")
 
         def advance(result: EpisodeResult) -> None:

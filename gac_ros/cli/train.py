@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gac_ros.cli.display import make_console
+from gac_ros.cli.display import make_console, progress_bar
 
 if TYPE_CHECKING:
     from gac_ros.buffer.dataset import EpisodeBuffer
@@ -251,34 +251,18 @@ def _training_progress(iterations: int) -> Iterator[Any]:
 
         yield tell
         return
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("training"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[figures]}"),
-    )
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("training", total=iterations, figures="")
+    with progress_bar(console) as progress:
+        task = progress.add_task("training", total=iterations, last="")
 
         def advance(report: StepReport) -> None:
-            progress.update(task, completed=report.iteration, figures=_brief(report))
+            progress.update(task, completed=report.iteration, last=_brief(report))
 
         yield advance
 
 
 def _brief(report: StepReport) -> str:
-    actions = f"log p(actions) {report.log_actions:.3f} a step"
+    """Log densities of the actions (a step) and of the return, and the chains' length."""
+    actions = f"actions {report.log_actions:.2f}"
     if report.plan_norm == 0.0:  # behaviour cloning learns neither plans nor returns
         return actions
-    return f"{actions}, log p(return) {report.log_return:.3f}, |z0| {report.plan_norm:.1f}"
+    return f"{actions} return {report.log_return:.2f} |z0| {report.plan_norm:.1f}"
