@@ -45,6 +45,8 @@ class PlannerConfig(BaseModel):
         langevin_step_size: their step (convention of `langevin_move`).
         explore_increment: delta-y of exploration in standard deviations of the data's returns:
             the target is the best return of the data plus this.
+        explore_target: the target itself, in units of the return; None takes the increment. Online
+            learning sets it anew each round.
         posterior_weight: w of LPT's p(z0) p(y | z)^w.
     """
 
@@ -60,6 +62,7 @@ class PlannerConfig(BaseModel):
     langevin_steps: int = Field(default=100, gt=0)
     langevin_step_size: float = Field(default=0.1, gt=0.0)
     explore_increment: float = Field(default=0.5, ge=0.0)
+    explore_target: float | None = None
     posterior_weight: float = Field(default=1.0, gt=0.0)
 
 
@@ -155,6 +158,8 @@ class Planner:
         if mode == "posterior":
             return self._normalizer.return_max
         if mode == "explore":
+            if self.config.explore_target is not None:
+                return self.config.explore_target
             increment = self.config.explore_increment * self._normalizer.return_std
             return self._normalizer.return_max + increment
         raise ConfigurationError(f"unknown mode '{mode}'; choose one of {', '.join(MODES)}")

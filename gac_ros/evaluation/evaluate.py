@@ -90,7 +90,7 @@ def evaluate(
     checkpoint = load_checkpoint_for(embodiment, request.checkpoint, request.device)
     prepare_folder(request.out, overwrite=request.overwrite)
     results = []
-    with _open_transport(request, checkpoint) as run_one:
+    with open_transport(request, checkpoint) as run_one:
         for index in range(request.episodes):
             results.append(run_one(episode_seed(request.seed, index)))
             if on_episode is not None:
@@ -139,9 +139,20 @@ def describe_actor(checkpoint: Checkpoint, mode: Mode) -> ActorDescription:
     return ActorDescription(checkpoint.lineage.method, mode, path, checkpoint.digest)
 
 
-def _open_transport(
+def open_transport(
     request: EvaluationRequest, checkpoint: Checkpoint
 ) -> AbstractContextManager[RunEpisode]:
+    """What performs a request's episodes, one for each seed that it is given.
+
+    Args:
+        request: which robot, how plans are made, where bags and logs go; its `episodes` and `seed`
+            are the caller's business.
+        checkpoint: loaded from the disk.
+
+    Raises:
+        ConfigurationError: ROS is asked for and not there.
+        TransportError: a process of the ROS transport failed.
+    """
     episodes = request.out / EPISODES_FOLDER if request.record else None
     if request.transport == "inproc":
         return _in_process(request, checkpoint, episodes)

@@ -10,6 +10,10 @@ from enum import IntEnum
 from gac_ros.errors import ConfigurationError
 
 EPISODES_PER_SEED = 1_000_003
+# Starts that settings and checkpoints are chosen on, and those of online learning's own episodes,
+# lie beyond every ordinary collection. No evaluation has them: its purpose is another.
+_FIRST_TUNING_INDEX = 500_000
+_FIRST_ONLINE_INDEX = 250_000
 # Up to here every episode's seed is below 2**53, so that it survives JSON.
 LARGEST_SEED = 2**31 - 1
 
@@ -43,3 +47,25 @@ def episode_seed(seed: int, index: int, purpose: Purpose = Purpose.EVALUATE) -> 
             f"a run has at most {EPISODES_PER_SEED} episodes; start another with another seed"
         )
     return (len(Purpose) * seed + purpose) * EPISODES_PER_SEED + index
+
+
+def tuning_seed(seed: int, index: int) -> int:
+    """Seed of a start that choices are made on, such as which checkpoint to keep.
+
+    What is reported is measured on others, those of `Purpose.EVALUATE`.
+
+    Raises:
+        ConfigurationError: as for `episode_seed`.
+    """
+    return episode_seed(seed, _FIRST_TUNING_INDEX + index, Purpose.COLLECT)
+
+
+def online_seed(seed: int, index: int) -> int:
+    """Seed of the episode `index` that online learning collects.
+
+    Raises:
+        ConfigurationError: as for `episode_seed`, or too many episodes.
+    """
+    if index >= _FIRST_TUNING_INDEX - _FIRST_ONLINE_INDEX:
+        raise ConfigurationError("too many episodes for one online run; start another")
+    return episode_seed(seed, _FIRST_ONLINE_INDEX + index, Purpose.COLLECT)

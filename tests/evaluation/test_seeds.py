@@ -7,7 +7,13 @@ import json
 import pytest
 
 from gac_ros.errors import ConfigurationError
-from gac_ros.evaluation.seeds import LARGEST_SEED, Purpose, episode_seed
+from gac_ros.evaluation.seeds import (
+    LARGEST_SEED,
+    Purpose,
+    episode_seed,
+    online_seed,
+    tuning_seed,
+)
 
 
 def test_no_two_runs_share_an_episode_seed() -> None:
@@ -35,3 +41,13 @@ def test_the_largest_seed_survives_json_and_a_ros_integer() -> None:
 def test_seeds_out_of_range_are_refused(seed: int, index: int) -> None:
     with pytest.raises(ConfigurationError):
         episode_seed(seed, index)
+
+
+def test_no_start_is_both_tuned_on_collected_from_and_reported() -> None:
+    reported = {episode_seed(0, index) for index in range(2000)}
+    collected = {episode_seed(0, index, Purpose.COLLECT) for index in range(2000)}
+    tuned = {tuning_seed(0, index) for index in range(2000)}
+    online = {online_seed(0, index) for index in range(2000)}
+    assert len(reported | collected | tuned | online) == 8000
+    with pytest.raises(ConfigurationError, match="too many"):
+        online_seed(0, 250_000)
