@@ -16,21 +16,27 @@ _FIRST_TUNING_INDEX = 500_000
 _FIRST_ONLINE_INDEX = 250_000
 # Up to here every episode's seed is below 2**53, so that it survives JSON.
 LARGEST_SEED = 2**31 - 1
+# The purposes that take turns; the benchmark's seeds lie above all of theirs.
+_TAKING_TURNS = 3
 
 
 class Purpose(IntEnum):
     """What a seed is for; the same `--seed` gives each purpose other ones.
 
-    A model is therefore never evaluated on the very starts that its data were collected from.
+    A model is therefore never evaluated on the very starts that its data were collected from, and
+    the benchmark's figures are of starts that nobody looked at while choosing settings.
     """
 
     EVALUATE = 0
     COLLECT = 1
     REFERENCE = 2
+    BENCHMARK = 3
 
 
 def episode_seed(seed: int, index: int, purpose: Purpose = Purpose.EVALUATE) -> int:
     """Seed of episode `index` of a run: `(3 seed + purpose) * 1000003 + index`.
+
+    That of the benchmark is `(3 * 2**31 + seed) * 1000003 + index`.
 
     Args:
         seed: what the user gave as `--seed`.
@@ -46,7 +52,11 @@ def episode_seed(seed: int, index: int, purpose: Purpose = Purpose.EVALUATE) -> 
         raise ConfigurationError(
             f"a run has at most {EPISODES_PER_SEED} episodes; start another with another seed"
         )
-    return (len(Purpose) * seed + purpose) * EPISODES_PER_SEED + index
+    if purpose is Purpose.BENCHMARK:
+        block = _TAKING_TURNS * (LARGEST_SEED + 1) + seed
+    else:
+        block = _TAKING_TURNS * seed + purpose
+    return block * EPISODES_PER_SEED + index
 
 
 def tuning_seed(seed: int, index: int) -> int:

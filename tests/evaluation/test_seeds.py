@@ -32,7 +32,7 @@ def test_the_rule_is_the_documented_one() -> None:
 
 
 def test_the_largest_seed_survives_json_and_a_ros_integer() -> None:
-    largest = episode_seed(LARGEST_SEED, 1_000_002, Purpose.REFERENCE)
+    largest = max(episode_seed(LARGEST_SEED, 1_000_002, purpose) for purpose in Purpose)
     assert largest < 2**53
     assert json.loads(json.dumps(float(largest))) == largest
 
@@ -48,6 +48,14 @@ def test_no_start_is_both_tuned_on_collected_from_and_reported() -> None:
     collected = {episode_seed(0, index, Purpose.COLLECT) for index in range(2000)}
     tuned = {tuning_seed(0, index) for index in range(2000)}
     online = {online_seed(0, index) for index in range(2000)}
-    assert len(reported | collected | tuned | online) == 8000
+    benchmark = {episode_seed(0, index, Purpose.BENCHMARK) for index in range(2000)}
+    assert len(reported | collected | tuned | online | benchmark) == 10_000
     with pytest.raises(ConfigurationError, match="too many"):
         online_seed(0, 250_000)
+
+
+def test_the_benchmark_s_seeds_lie_above_every_other() -> None:
+    others = (Purpose.EVALUATE, Purpose.COLLECT, Purpose.REFERENCE)
+    largest = max(episode_seed(LARGEST_SEED, 1_000_002, purpose) for purpose in others)
+    assert episode_seed(0, 0, Purpose.BENCHMARK) > largest
+    assert episode_seed(1, 0, Purpose.BENCHMARK) > episode_seed(0, 1_000_002, Purpose.BENCHMARK)
