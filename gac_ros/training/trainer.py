@@ -75,6 +75,7 @@ class Trainer:
         device: where the model lives.
         parent: a checkpoint to continue (fine-tuning): its weights and its normaliser are kept.
         parent_chains: its chains by episode id; episodes it knows go on from there.
+        emphasis: (N,) factor on each episode's chance of being drawn; None is 1 for all.
 
     Raises:
         ConfigurationError: no usable episode.
@@ -91,6 +92,7 @@ class Trainer:
         device: torch.device | None = None,
         parent: Checkpoint | None = None,
         parent_chains: dict[str, Tensor] | None = None,
+        emphasis: NDArray[np.float64] | None = None,
     ) -> None:
         self.config = config
         self.embodiment = embodiment
@@ -130,6 +132,7 @@ class Trainer:
         first = self._episodes.observations[self._episodes.observation_offsets]
         self._starts = torch.from_numpy(first).to(self.device)
         self._weights = _return_weights(returns)
+        self._emphasis = np.ones(len(returns)) if emphasis is None else emphasis
         self._lengths = np.array(buffer.lengths)
         model = self.model.config
         shape = (len(buffer), model.plan_tokens, model.plan_token_size)
@@ -207,7 +210,8 @@ class Trainer:
         count = min(self.config.batch_episodes, len(self._lengths))
         share = self.config.return_weighting
         uniform = np.full(len(self._lengths), 1.0 / len(self._lengths))
-        probabilities = (1.0 - share) * uniform + share * self._weights
+        probabilities = ((1.0 - share) * uniform + share * self._weights) * self._emphasis
+        probabilities /= probabilities.sum()
         return self._rng.choice(len(uniform), size=count, replace=False, p=probabilities)
 
     def _draw_windows(self, indices: NDArray[np.int64]) -> TrajectoryWindows:

@@ -171,3 +171,15 @@ def test_the_best_plans_come_first_by_their_value_over_the_starts(trained: Train
     everyone, _ = model.predicted_return(model.plan(trained.chains), checkpoint.starts)
     assert (value.diff() <= 1e-6).all()
     assert torch.equal(value, everyone.sort(descending=True).values[: len(value)])
+
+
+def test_emphasis_decides_how_often_an_episode_is_drawn() -> None:
+    emphasis = np.zeros(40)
+    emphasis[7:12] = 1.0
+    trainer = Trainer(
+        toy_buffer(), toy_embodiment(), small_config(batch_episodes=5), seed=0, emphasis=emphasis
+    )
+    before = trainer.chains.clone()
+    trainer.step()
+    moved = (trainer.chains != before).flatten(1).any(dim=1)
+    assert moved.nonzero().flatten().tolist() == [7, 8, 9, 10, 11]
