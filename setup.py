@@ -82,7 +82,8 @@ setup(
             "ros-jazzy-trajectory-msgs",
             "ros-rcl-interfaces",
         ],
-        "test": ["hypothesis", "pytest", "pytest-timeout", "scipy"],
+        "bench": ["matplotlib"],
+        "test": ["hypothesis", "matplotlib", "pytest", "pytest-timeout", "scipy"],
         "dev": [
             "colcon-bash",
             "colcon-core",

@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from gac_ros import __version__
-from gac_ros.cli import buffer, collect, demo, evaluate, reference, replay, train
+from gac_ros.cli import buffer, collect, demo, evaluate, online, reference, replay, train
 from gac_ros.cli.display import help_without_command
 from gac_ros.errors import GacError
 
@@ -44,6 +44,7 @@ app.command("demo")(demo.demo)
 app.command("collect")(collect.collect)
 app.command("train")(train.train)
 app.command("finetune")(train.finetune)
+app.command("online")(online.online)
 app.command("evaluate")(evaluate.evaluate)
 app.command("replay")(replay.replay)
 app.command("reference")(reference.reference)

@@ -1,0 +1,127 @@
+"""Settings of online learning, read from YAML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gac_ros.errors import ConfigurationError
+from gac_ros.planning import Mode, PlannerConfig
+from gac_ros.training.config import TrainingConfig
+
+Strategy = Literal["explore", "exploit", "prior", "posterior"]
+"""How collecting plans are made.
+
+`explore` samples p(z0 | y+) with a target that tunes itself; `exploit` follows the plan of highest
+expected return; `prior` samples p(z0); `posterior` is LPT's p(z0) p(y | z)^w with y the best
+return so far. The last three are what exploration is compared with.
+"""
+
+
+class TargetConfig(BaseModel):
+    """How exploration's target y+ tunes itself; no number is in units of a task.
+
+    Attributes:
+        initial_reach: c of the first round: y+ lies c standard deviations of the recent returns
+            above their median.
+        wanted_share: share of a round's episodes that should reach y+; c falls when fewer do.
+        adaptation: how fast: c becomes c * exp(adaptation * (share - wanted_share)).
+        beyond_best: y+ is at most the best return plus this share of the range of all returns.
+        smallest_reach, largest_reach: bounds of c.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    initial_reach: float = Field(default=1.0, gt=0.0)
+    wanted_share: float = Field(default=0.2, gt=0.0, lt=1.0)
+    adaptation: float = Field(default=0.8, ge=0.0)
+    beyond_best: float = Field(default=0.05, ge=0.0)
+    smallest_reach: float = Field(default=0.1, gt=0.0)
+    largest_reach: float = Field(default=10.0, gt=0.0)
+
+
+class OnlineConfig(BaseModel):
+    """How a run of online learning goes.
+
+    Attributes:
+        collect: how collecting plans are made.
+        episodes: to collect in all.
+        round_episodes: collected between two fine-tunings.
+        evaluation_episodes: of exploitation after each round, on reporting starts.
+        gate_episodes: starts on which candidate and incumbent are compared; 0 takes every
+            candidate.
+        gate_confidence: the candidate replaces the incumbent when it is better with this
+            confidence (one-sided, paired over starts).
+        after_rejection: whether the next round fine-tunes and collects with the refused candidate
+            (`continue`) or with the incumbent again (`restart`).
+        new_chains: where the latent chains of collected episodes start: at the `plan` that acted,
+            or at a sample of the `prior`.
+        online_share: share of the batches drawn from collected episodes; None draws them as all
+            others.
+        target: of exploration.
+        initial: training of the first model, when the run is given none.
+        finetune: training of every round.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    collect: Strategy = "explore"
+    episodes: int = Field(default=300, gt=0)
+    round_episodes: int = Field(default=40, gt=0)
+    evaluation_episodes: int = Field(default=50, gt=0)
+    gate_episodes: int = Field(default=40, ge=0)
+    gate_confidence: float = Field(default=0.8, ge=0.5, lt=1.0)
+    after_rejection: Literal["continue", "restart"] = "continue"
+    new_chains: Literal["plan", "prior"] = "plan"
+    online_share: float | None = Field(default=None, gt=0.0, lt=1.0)
+    target: TargetConfig = TargetConfig()
+    initial: TrainingConfig = TrainingConfig()
+    finetune: TrainingConfig = TrainingConfig(iterations=300)
+
+    def rounds(self) -> list[int]:
+        """Episodes of each round; the last one may be shorter."""
+        whole, rest = divmod(self.episodes, self.round_episodes)
+        return [self.round_episodes] * whole + [rest] * (rest > 0)
+
+
+def collecting_planner(
+    strategy: Strategy, planner: PlannerConfig, target: float
+) -> tuple[Mode, PlannerConfig]:
+    """Mode and settings of a planner that collects by this strategy.
+
+    Args:
+        strategy: how.
+        planner: the checkpoint's own settings.
+        target: y+, for `explore`.
+    """
+    if strategy == "explore":
+        return "explore", planner.model_copy(update={"explore_target": target})
+    if strategy == "prior":
+        sample = {"start": "prior", "candidates": 1, "exploit_steps": 0}
+        return "exploit", planner.model_copy(update=sample)
+    return strategy, planner
+
+
+def load_online_config(path: Path, changes: dict[str, Any]) -> OnlineConfig:
+    """Read and validate a YAML file.
+
+    Args:
+        path: the file.
+        changes: keys that replace those of the file.
+
+    Raises:
+        ConfigurationError: it cannot be read, or a key is unknown or wrong.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        return OnlineConfig.model_validate({**content, **changes})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        raise ConfigurationError(f"{path}: {where}: {problem['msg']}; correct the key") from error
+    except (OSError, TypeError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigurationError(f"{path}: cannot be read: {reason}") from error

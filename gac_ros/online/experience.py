@@ -1,0 +1,122 @@
+"""The buffer of an online run: the episodes it began with and those it collected."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gac_ros.buffer.dataset import EpisodeBuffer
+from gac_ros.buffer.reader import read_plan
+from gac_ros.buffer.summary import list_episodes
+from gac_ros.embodiment import Embodiment
+from gac_ros.episode import Episode
+from gac_ros.errors import EpisodeError
+
+Keep = Literal["all", "worst-half"]
+
+
+def choose_bags(folders: Sequence[Path], keep: Keep) -> list[Path]:
+    """Bags of complete episodes to begin with, in the order of their ids.
+
+    Args:
+        folders: of bags.
+        keep: all of them, or the half with the lowest returns (with equal returns, the earliest
+            episodes): a weak start to improve upon.
+
+    Raises:
+        EpisodeError: none is left, or returns are missing.
+    """
+    rows = [row for folder in folders for row in list_episodes(folder) if row.metadata]
+    if keep == "worst-half":
+        unlabelled = sum(row.episode_return is None for row in rows)
+        if unlabelled:
+            raise EpisodeError(
+                f"{unlabelled} of {len(rows)} episodes have no return, so the worst half cannot be "
+                "told; label them or use --keep all"
+            )
+        rows.sort(key=lambda row: (row.episode_return or 0.0, row.episode_id))
+        rows = rows[: len(rows) // 2]
+    if not rows:
+        names = ", ".join(map(str, folders))
+        raise EpisodeError(f"{names}: no complete episode; collect some or correct the path")
+    return sorted((row.path for row in rows), key=lambda path: (path.name, str(path)))
+
+
+class Experience:
+    """Episodes in memory, and the plans that acted in those the run collected.
+
+    Attributes:
+        offline: how many episodes the run began with; they come first.
+        plans: z0 (N, D) by episode id.
+    """
+
+    def __init__(self, embodiment: Embodiment, initial_bags: Sequence[Path]) -> None:
+        self._embodiment = embodiment
+        self._episodes: list[Episode] = []
+        self._ids: list[str] = []
+        self.plans: dict[str, Tensor] = {}
+        if initial_bags:
+            self._add(EpisodeBuffer.open(initial_bags, embodiment=embodiment))
+        self.offline = len(self._ids)
+
+    def add_collected(self, folder: Path, seeds: Sequence[int]) -> list[Episode]:
+        """Take in the episodes of a round; returns them in the order of `seeds`.
+
+        Raises:
+            EpisodeError: one cannot be read, or has no return.
+        """
+        buffer = EpisodeBuffer.open(folder, embodiment=self._embodiment)
+        by_seed = {e.metadata.seed: e for e in buffer if e.metadata is not None}
+        missing = [seed for seed in seeds if seed not in by_seed]
+        if missing:
+            raise EpisodeError(f"{folder}: the episode of seed {missing[0]} is missing or damaged")
+        if np.isnan(buffer.returns).any():
+            raise EpisodeError(
+                f"{folder}: episodes without a return; online learning needs a reward topic or a "
+                "scoring function in the embodiment"
+            )
+        self._add(buffer)
+        for episode_id in buffer.ids:
+            plan = read_plan(folder / episode_id)
+            if plan is not None:
+                self.plans[episode_id] = torch.tensor(plan["z0"], dtype=torch.float32)
+        return [by_seed[seed] for seed in seeds]
+
+    def _add(self, buffer: EpisodeBuffer) -> None:
+        self._episodes += buffer.episodes
+        self._ids += buffer.ids
+
+    @property
+    def returns(self) -> list[float]:
+        """Returns of all episodes, in the order in which they were taken in."""
+        return [e.episode_return for e in self._episodes if e.episode_return is not None]
+
+    def buffer(self) -> EpisodeBuffer:
+        """All episodes, to train on."""
+        return EpisodeBuffer(self._episodes, self._ids)
+
+    def emphasis(self, online_share: float | None) -> NDArray[np.float64] | None:
+        """Factors (N,) that give collected episodes this share of the batches, for `Trainer`."""
+        online = len(self._ids) - self.offline
+        if online_share is None or not online or not self.offline:
+            return None
+        factors = np.full(len(self._ids), (1.0 - online_share) / self.offline)
+        factors[self.offline :] = online_share / online
+        return factors
+
+
+def recorded_seeds(folder: Path, embodiment: Embodiment) -> set[int]:
+    """Seeds of the complete episodes in a folder; empty when there is none."""
+    if not folder.is_dir():
+        return set()
+    try:
+        buffer = EpisodeBuffer.open(folder, embodiment=embodiment)
+    except EpisodeError:
+        return set()
+    return {e.metadata.seed for e in buffer if e.metadata and e.metadata.seed is not None}

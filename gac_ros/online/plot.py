@@ -1,0 +1,88 @@
+"""Returns over rounds as a picture, from `results.json` alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gac_ros.errors import ConfigurationError, EpisodeError, OutputError
+from gac_ros.online.results import RESULTS_FILE, RoundResult
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+PLOT_FILE = "returns.png"
+
+
+def plot_runs(folders: dict[str, Path], out: Path) -> Path:
+    """Draw exploitation (with its 95 % interval), collected returns and y+ over episodes.
+
+    Args:
+        folders: of online runs, by the name in the legend.
+        out: picture to write; its suffix decides the format.
+
+    Raises:
+        ConfigurationError: matplotlib is not installed.
+        EpisodeError: a folder has no results.
+        OutputError: the picture cannot be written.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ConfigurationError(
+            "drawing needs matplotlib; install gac_ros with its 'bench' extra"
+        ) from error
+
+    figure = Figure(figsize=(9.0, 4.0), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2, sharex=True)
+    for number, (name, folder) in enumerate(folders.items()):
+        rounds = read_rounds(folder)
+        _draw_exploitation(left, rounds, name, f"C{number}")
+        _draw_collection(right, rounds, name, f"C{number}")
+    left.set(title="exploitation (95 % interval)", xlabel="collected episodes", ylabel="return")
+    right.set(title="collected episodes, mean; dashed: y+", xlabel="collected episodes")
+    left.legend()
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(out, dpi=120)
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{out}: cannot be written ({error}); choose another --plot") from error
+    return out
+
+
+def read_rounds(folder: Path) -> list[RoundResult]:
+    """Rounds of a run's `results.json`.
+
+    Raises:
+        EpisodeError: there is none, or it is damaged.
+    """
+    path = folder / RESULTS_FILE
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return [RoundResult.model_validate(entry) for entry in content["rounds"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EpisodeError(
+            f"{path}: cannot be read ({' '.join(str(error).split())[:200]}); give the folder of an "
+            "online run"
+        ) from error
+
+
+def _draw_exploitation(axes: Axes, rounds: list[RoundResult], name: str, colour: str) -> None:
+    episodes = [result.episodes for result in rounds]
+    means = [result.exploitation.return_mean for result in rounds]
+    intervals = [r.exploitation.return_ci95 or (m, m) for r, m in zip(rounds, means, strict=True)]
+    low, high = zip(*intervals, strict=True)
+    axes.plot(episodes, means, marker="o", markersize=3, color=colour, label=name)
+    axes.fill_between(episodes, low, high, color=colour, alpha=0.15, linewidth=0)
+
+
+def _draw_collection(axes: Axes, rounds: list[RoundResult], name: str, colour: str) -> None:
+    collected = [(r.episodes, r.collection) for r in rounds if r.collection is not None]
+    episodes = [count for count, _ in collected]
+    means = [collection.return_mean for _, collection in collected]
+    axes.plot(episodes, means, marker="o", markersize=3, color=colour, label=name)
+    targets = [collection.target for _, collection in collected]
+    axes.plot(episodes, targets, linestyle="--", linewidth=1, color=colour)

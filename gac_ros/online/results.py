@@ -1,0 +1,151 @@
+"""What a run of online learning found, round by round, and the files that keep it.
+
+A finished round is one `round.json` in the round's folder; `results.json` of the run holds them
+all under `rounds`, with what was run under `run`. Returns are in the robot's own units, scores 0
+(random policy) to 100 (expert) and null without reference scores, times in seconds of the process
+that finished a stage. Paths are relative to the run's folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from gac_ros.errors import EpisodeError, OutputError
+from gac_ros.evaluation.intervals import mean_interval
+from gac_ros.evaluation.results import EvaluationResult
+from gac_ros.online.gate import GateResult
+
+RESULTS_FILE = "results.json"
+ROUND_FILE = "round.json"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Exploitation(_Record):
+    """Exploitation with the incumbent on the reporting starts, the same ones every round."""
+
+    returns: list[float]
+    return_mean: float
+    return_ci95: tuple[float, float] | None
+    normalized_score_mean: float | None
+    normalized_score_ci95: tuple[float, float] | None
+
+    @classmethod
+    def of(cls, result: EvaluationResult) -> Exploitation:
+        """Figures of an evaluation.
+
+        Raises:
+            EpisodeError: its episodes have no return.
+        """
+        returns = [e.episode_return for e in result.episodes if e.episode_return is not None]
+        if len(returns) < len(result.episodes) or result.return_mean is None:
+            raise EpisodeError(
+                "the robot's episodes come without a return; online learning needs a reward topic "
+                "or a scoring function in the embodiment"
+            )
+        return cls(
+            returns=returns,
+            return_mean=result.return_mean,
+            return_ci95=mean_interval(returns),
+            normalized_score_mean=result.normalized_score_mean,
+            normalized_score_ci95=result.normalized_score_ci95,
+        )
+
+
+class Collection(_Record):
+    """What a round asked for and collected.
+
+    Attributes:
+        returns: of the episodes, in the order of their seeds.
+        return_mean: their mean.
+        steps: robot steps in all.
+        base: y, which the target adds to.
+        target: y+; asked for by `explore` only, measured for all.
+        increment: delta-y.
+        reach: c, delta-y in standard deviations.
+        reached_share: share of episodes that reached y+.
+    """
+
+    returns: list[float]
+    return_mean: float
+    steps: int
+    base: float
+    target: float
+    increment: float
+    reach: float
+    reached_share: float
+
+
+class RoundResult(_Record):
+    """One round; round 0 is where the run began and collects nothing.
+
+    Attributes:
+        round: its number.
+        collection: what was collected.
+        episodes, steps: collected since the run began.
+        gate_steps: robot steps on tuning starts since the run began.
+        gate: the comparison; None in round 0 or without a gate.
+        learner: checkpoint that the next round continues.
+        incumbent: checkpoint to use, never worse on tuning starts than an earlier one.
+        incumbent_digest: of it.
+        exploitation: of the incumbent.
+        next_reach: c of the next round.
+        seconds: by stage.
+    """
+
+    round: int
+    collection: Collection | None
+    episodes: int
+    steps: int
+    gate_steps: int
+    gate: GateResult | None
+    learner: str
+    incumbent: str
+    incumbent_digest: str
+    exploitation: Exploitation
+    next_reach: float
+    seconds: dict[str, float]
+
+
+def read_round(folder: Path) -> RoundResult | None:
+    """The result of a finished round; None while it is not.
+
+    Raises:
+        EpisodeError: the file is damaged.
+    """
+    path = folder / ROUND_FILE
+    if not path.is_file():
+        return None
+    try:
+        return RoundResult.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        raise EpisodeError(f"{path}: is damaged; remove it to do the round again") from error
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a file that is there complete or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    aside = path.with_name(f".{path.name}-{os.getpid()}")
+    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with aside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"{path}: cannot be written ({error.strerror or error}); check the permissions and the "
+            "disk's space, or choose another --out"
+        ) from error

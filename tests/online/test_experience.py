@@ -1,0 +1,66 @@
+"""The buffer of an online run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gac_ros.buffer.summary import list_episodes
+from gac_ros.embodiment import find_embodiment
+from gac_ros.errors import EpisodeError
+from gac_ros.evaluation.collect import CollectionRequest, collect
+from gac_ros.online.experience import Experience, choose_bags
+
+ROBOT = "pointmaze_umaze"
+
+
+@pytest.fixture(scope="module")
+def episodes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "episodes"
+    collect(CollectionRequest(ROBOT, "waypoint", 6, folder, goal="fixed"))
+    return folder
+
+
+def test_the_worst_half_is_the_half_with_the_lowest_returns(episodes: Path) -> None:
+    returns = {row.path: row.episode_return for row in list_episodes(episodes)}
+    kept = choose_bags([episodes], "worst-half")
+    assert len(kept) == 3
+    assert sorted(returns[path] for path in kept) == sorted(returns.values())[:3]
+    assert choose_bags([episodes], "all") == sorted(returns)
+
+
+def test_an_empty_folder_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(EpisodeError, match="no complete episode"):
+        choose_bags([tmp_path], "worst-half")
+
+
+def test_collected_episodes_come_in_the_order_of_their_seeds(
+    episodes: Path, tmp_path: Path
+) -> None:
+    bags = choose_bags([episodes], "worst-half")
+    experience = Experience(find_embodiment(ROBOT), bags)
+    assert experience.offline == 3
+    folder = tmp_path / "more"
+    collect(CollectionRequest(ROBOT, "random", 3, folder, seed=1))
+    seeds = [row.metadata.seed for row in list_episodes(folder) if row.metadata]
+    taken = experience.add_collected(folder, seeds[::-1])
+    assert [e.metadata.seed for e in taken if e.metadata] == seeds[::-1]
+    assert len(experience.buffer()) == len(experience.returns) == 6
+    with pytest.raises(EpisodeError, match="missing or damaged"):
+        experience.add_collected(folder, [*seeds, 12345])
+
+
+def test_the_online_share_is_a_share_of_the_draws(episodes: Path, tmp_path: Path) -> None:
+    experience = Experience(find_embodiment(ROBOT), choose_bags([episodes], "all"))
+    assert experience.emphasis(0.5) is None
+    folder = tmp_path / "more"
+    collect(CollectionRequest(ROBOT, "random", 2, folder, seed=1))
+    seeds = [row.metadata.seed for row in list_episodes(folder) if row.metadata]
+    experience.add_collected(folder, [seed for seed in seeds if seed is not None])
+    factors = experience.emphasis(0.25)
+    assert factors is not None
+    assert factors[6:].sum() / factors.sum() == pytest.approx(0.25)
+    assert len(np.unique(factors[:6])) == 1
+    assert experience.emphasis(None) is None

@@ -1,0 +1,219 @@
+"""The whole loop on a real simulated robot, with a model too small to learn much."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from gac_ros.buffer.summary import list_episodes
+from gac_ros.checkpoint import load_checkpoint, save_checkpoint
+from gac_ros.errors import CheckpointError, ConfigurationError, OutputError
+from gac_ros.evaluation.collect import CollectionRequest, collect
+from gac_ros.evaluation.seeds import episode_seed
+from gac_ros.online.config import OnlineConfig, collecting_planner
+from gac_ros.online.loop import OnlineRequest, run_online
+from gac_ros.online.plot import plot_runs, read_rounds
+from gac_ros.online.results import RoundResult
+from gac_ros.planning import PlannerConfig
+from gac_ros.training.state import known_chains
+from tests.toy import untrained_checkpoint
+
+ROBOT = "pointmaze_umaze"
+TRAINING = {
+    "iterations": 3,
+    "batch_episodes": 2,
+    "windows": 2,
+    "window_length": 4,
+    "planner": {"langevin_steps": 3, "exploit_steps": 2},
+}
+MODEL = {"plan_token_size": 4, "width": 16, "heads": 2, "layers": 1, "prior_hidden": 16}
+CONFIG = OnlineConfig.model_validate(
+    {
+        "episodes": 3,
+        "round_episodes": 2,
+        "evaluation_episodes": 2,
+        "gate_episodes": 2,
+        "initial": {**TRAINING, "model": MODEL},
+        "finetune": TRAINING,
+    }
+)
+
+
+class Silent:
+    """Watches without a word."""
+
+    def __init__(self) -> None:
+        self.rounds: list[int] = []
+
+    @contextmanager
+    def stage(self, name: str, total: int) -> Iterator[Callable[[str], None]]:
+        yield lambda words: None
+
+    def round_done(self, result: RoundResult) -> None:
+        self.rounds.append(result.round)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "episodes"
+    collect(CollectionRequest(ROBOT, "waypoint", 4, folder))
+    return folder
+
+
+def request(out: Path, data: Path, **changes: object) -> OnlineRequest:
+    return OnlineRequest(
+        **{"robot": ROBOT, "out": out, "config": CONFIG, "initial_data": (data,), **changes}
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(
+    data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, list[RoundResult]]:
+    out = tmp_path_factory.mktemp("run") / "online"
+    return out, run_online(request(out, data), Silent())
+
+
+def test_a_run_collects_fine_tunes_and_reports_each_round(
+    finished: tuple[Path, list[RoundResult]],
+) -> None:
+    out, rounds = finished
+    assert [r.episodes for r in rounds] == [0, 2, 3]
+    assert rounds[2].steps == 900
+    assert rounds[2].gate_steps == 2 * 2 * 2 * 300
+    assert rounds == read_rounds(out)
+    assert set(rounds[1].seconds) >= {"collect", "train", "gate"}
+    recorded = list_episodes(out / "round-01" / "episodes")
+    assert sorted(row.mode for row in recorded) == ["explore", "explore"]
+    content = json.loads((out / "results.json").read_text())
+    assert content["run"]["config"]["collect"] == "explore"
+    assert len(content["rounds"][1]["collection"]["returns"]) == 2
+
+
+def test_lineage_and_chains_go_from_round_to_round(
+    finished: tuple[Path, list[RoundResult]],
+) -> None:
+    out, rounds = finished
+    learners = [load_checkpoint(out / r.learner) for r in rounds]
+    assert learners[0].lineage.parent is None
+    assert learners[1].lineage.parent == learners[0].digest
+    assert learners[2].lineage.parent == learners[1].digest
+    assert [c.lineage.episodes for c in learners] == [4, 6, 7]
+    ids = set(known_chains(out / rounds[2].learner))
+    assert {row.episode_id for row in list_episodes(out / "round-01" / "episodes")} < ids
+
+
+def test_collection_tuning_and_reporting_have_starts_of_their_own(
+    finished: tuple[Path, list[RoundResult]],
+) -> None:
+    out, _ = finished
+    collected = [
+        row.metadata.seed
+        for number in (1, 2)
+        for row in list_episodes(out / f"round-0{number}" / "episodes")
+        if row.metadata
+    ]
+    assert len(set(collected)) == 3
+    assert not set(collected) & {episode_seed(0, index) for index in range(1000)}
+
+
+def test_a_finished_run_resumes_to_the_same_and_refuses_another_start(
+    finished: tuple[Path, list[RoundResult]], data: Path
+) -> None:
+    out, rounds = finished
+    watch = Silent()
+    assert run_online(request(out, data, resume=True), watch) == rounds
+    assert watch.rounds == [0, 1, 2]
+    with pytest.raises(OutputError, match="--resume"):
+        run_online(request(out, data), Silent())
+    with pytest.raises(ConfigurationError, match="another seed"):
+        run_online(request(out, data, resume=True, seed=1), Silent())
+
+
+def test_a_run_killed_at_any_stage_ends_as_an_uninterrupted_one(
+    finished: tuple[Path, list[RoundResult]], data: Path, tmp_path: Path
+) -> None:
+    _, whole = finished
+    out = tmp_path / "killed"
+    script = (
+        "import sys; from pathlib import Path; from contextlib import contextmanager\n"
+        "from tests.online import test_loop as t\n"
+        "class Loud(t.Silent):\n"
+        "    @contextmanager\n"
+        "    def stage(self, name, total):\n"
+        "        yield lambda words: print(name, flush=True)\n"
+        "out, data = map(Path, sys.argv[1:3])\n"
+        "resume = (out / 'run.json').exists()\n"
+        "t.run_online(t.request(out, data, resume=resume), Loud())\n"
+    )
+    stages = ("training the first", "round 1: coll", "round 1: fine", "candidate", "round 2: coll")
+    for stage in stages:
+        process = subprocess.Popen(
+            [sys.executable, "-c", script, str(out), str(data)],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[2],
+        )
+        assert process.stdout is not None
+        assert any(stage in line for line in process.stdout), stage
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+    rounds = run_online(request(out, data, resume=True), Silent())
+    for one, two in zip(rounds, whole, strict=True):
+        # Ids, and so digests, differ; figures do not.
+        assert one.collection == two.collection
+        assert one.exploitation == two.exploitation
+        assert one.gate == two.gate
+
+
+@pytest.mark.parametrize("strategy", ["exploit", "prior", "posterior"])
+def test_strategies_differ_in_the_collecting_planner_only(strategy: str) -> None:
+    own = PlannerConfig()
+    mode, planner = collecting_planner(strategy, own, target=7.0)
+    assert mode == ("posterior" if strategy == "posterior" else "exploit")
+    assert planner.explore_target is None
+    assert collecting_planner("explore", own, target=7.0)[1].explore_target == 7.0
+
+
+def test_prior_plans_are_samples_and_exploration_asks_for_the_target() -> None:
+    checkpoint = untrained_checkpoint(ROBOT)
+    mode, planner = collecting_planner("prior", checkpoint.planner, 0.0)
+    sampler = checkpoint.make_planner(**planner.model_dump())
+    assert (sampler.plan(mode, 0).z0 != sampler.plan(mode, 1).z0).all()
+    mode, planner = collecting_planner("explore", checkpoint.planner, 123.0)
+    assert checkpoint.make_planner(**planner.model_dump()).plan(mode, 0).target_return == 123.0
+
+
+def test_a_run_can_begin_with_a_checkpoint_alone(tmp_path: Path) -> None:
+    first = save_checkpoint(untrained_checkpoint(ROBOT), tmp_path / "first")
+    config = CONFIG.model_copy(update={"episodes": 2, "gate_episodes": 0, "collect": "prior"})
+    rounds = run_online(
+        request(tmp_path / "run", tmp_path, initial_data=(), checkpoint=first, config=config),
+        Silent(),
+    )
+    assert rounds[0].incumbent == str(first)
+    assert rounds[1].gate is None
+    assert rounds[1].incumbent == rounds[1].learner != rounds[0].incumbent
+
+
+def test_a_run_needs_something_to_begin_with(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="--initial-data"):
+        run_online(request(tmp_path / "run", tmp_path, initial_data=()), Silent())
+    with pytest.raises(CheckpointError, match="leave --resume out"):
+        run_online(request(tmp_path / "run", tmp_path, resume=True), Silent())
+
+
+def test_the_picture_is_drawn_from_the_results_file(
+    finished: tuple[Path, list[RoundResult]], tmp_path: Path
+) -> None:
+    pytest.importorskip("matplotlib")
+    picture = plot_runs({"one": finished[0]}, tmp_path / "returns.png")
+    assert picture.read_bytes().startswith(b"\x89PNG")
