@@ -63,6 +63,7 @@ setup(
         "rosbags>=0.10",
         "safetensors",
         "tensorboard",
+        "threadpoolctl>=3",
         "torch>=2.4",
         "typer",
     ],

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from gac_ros.action import encode_action
 from gac_ros.checkpoint import Checkpoint, load_checkpoint
@@ -41,6 +42,7 @@ def load_robot(settings: Settings) -> LoadedRobot:
             "tick to 'observation' or lock_step to false"
         )
     torch.set_num_threads(settings.torch_threads)
+    threadpool_limits(settings.torch_threads, user_api="blas")  # NumPy's, which the policy uses
     embodiment = find_embodiment(settings.robot)
     checkpoint = _load_checkpoint(settings, embodiment)
     checkpoint.require_embodiment(embodiment)

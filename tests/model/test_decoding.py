@@ -1,0 +1,106 @@
+"""The folded decoder gives the reference's actions, whatever the model's shape and weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from gac_ros.checkpoint import load_checkpoint
+from gac_ros.model.decoding import FoldedDecoder, ReferenceDecoder, make_decoder
+from gac_ros.model.generator import Generator
+from gac_ros.resources import packaged_checkpoint
+from tests.model.test_generator import small_config
+
+TOLERANCE = 1e-5
+
+
+def generator_of_random_weights(**changes: object) -> Generator:
+    """Every parameter away from its start, where gains of one and biases of zero hide mistakes."""
+    torch.manual_seed(0)
+    generator = Generator(small_config(**changes)).eval().requires_grad_(False)
+    for name, parameter in generator.named_parameters():
+        parameter += (0.3 if "norm" in name or "bias" in name else 0.03) * torch.randn_like(
+            parameter
+        )
+    return generator
+
+
+def actions(decoder: FoldedDecoder | ReferenceDecoder, z: np.ndarray, observations: np.ndarray):
+    decoder.start(z)
+    return np.array([decoder.step(observation) for observation in observations])
+
+
+def episode(generator: Generator, length: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    config = generator.config
+    rng = np.random.default_rng(seed)
+    z = rng.normal(size=(config.plan_tokens, config.plan_token_size))
+    observations = rng.normal(size=(length, config.observation_size))
+    return z.astype(np.float32), observations.astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {},
+        {"action_tokens": True},
+        {"context": 1},
+        {"layers": 1, "heads": 1},
+        {"heads": 16},
+        {"time_frequencies": 0},
+        {"plan_tokens": 1},
+        {"observation_size": 1, "action_size": 1},
+    ],
+    ids=str,
+)
+def test_it_equals_the_reference_over_episodes_longer_than_the_window(
+    shape: dict[str, object],
+) -> None:
+    generator = generator_of_random_weights(**shape)
+    # Longer also than the episode length that the table of time features is made for.
+    z, observations = episode(generator, 2 * generator.config.episode_length + 7)
+    fast = actions(FoldedDecoder(generator), z, observations)
+    reference = actions(ReferenceDecoder(generator), z, observations)
+    assert np.ptp(reference) > 0.1
+    assert np.abs(fast - reference).max() <= TOLERANCE
+
+
+def test_it_equals_the_reference_with_the_packaged_weights() -> None:
+    generator = load_checkpoint(packaged_checkpoint("pointmaze_umaze")).model.generator
+    z, observations = episode(generator, 400)
+    fast = actions(FoldedDecoder(generator), z, observations)
+    reference = actions(ReferenceDecoder(generator), z, observations)
+    assert np.abs(fast - reference).max() <= TOLERANCE
+
+
+def test_starting_again_forgets_the_history_and_the_plan() -> None:
+    generator = generator_of_random_weights(action_tokens=True)
+    decoder = FoldedDecoder(generator)
+    z, observations = episode(generator, 30)
+    fresh = actions(decoder, z, observations)
+    actions(decoder, *episode(generator, 11, seed=1))
+    assert np.array_equal(actions(decoder, z, observations), fresh)
+
+
+def test_an_action_stays_when_the_next_one_is_made() -> None:
+    generator = generator_of_random_weights()
+    decoder = FoldedDecoder(generator)
+    z, (first, second) = episode(generator, 2)
+    decoder.start(z)
+    action = decoder.step(first)
+    before = action.copy()
+    decoder.step(second)
+    assert np.array_equal(action, before)
+
+
+def test_attention_scores_beyond_the_range_of_the_exponential_stay_finite() -> None:
+    generator = generator_of_random_weights()
+    for layer in generator.layers:
+        layer.query_key_value.weight.mul_(40.0)
+        layer.plan_key_value.weight.mul_(40.0)
+    z, observations = episode(generator, 20)
+    assert np.isfinite(actions(FoldedDecoder(generator), z, observations)).all()
+
+
+def test_the_cpu_gets_the_folded_decoder() -> None:
+    assert isinstance(make_decoder(generator_of_random_weights()), FoldedDecoder)
