@@ -20,20 +20,19 @@ from torch import nn
 from gac_ros.checkpoint import Checkpoint
 from gac_ros.model.gac import GacModel
 
-_SMALLEST_STD = 1e-3
-
 
 def rescale_returns(checkpoint: Checkpoint, returns: Sequence[float]) -> Checkpoint:
     """The same checkpoint, standardising returns by the statistics of `returns`.
 
-    Predicted returns, in their own units, stay what they were. Digest and path stay the parent's,
-    so that the lineage of what is trained from it is right.
+    Predicted returns, in their own units, stay what they were. The standard deviation never
+    shrinks: a few episodes that happen to be alike must not make every other return incredible.
+    Digest and path stay the parent's, so that the lineage of what is trained from it is right.
     """
     old = checkpoint.normalizer
     new = replace(
         old,
         return_mean=float(np.mean(returns)),
-        return_std=max(float(np.std(returns)), _SMALLEST_STD),
+        return_std=max(float(np.std(returns)), old.return_std),
         return_max=float(np.max(returns)),
     )
     model = GacModel(checkpoint.model.config).to(next(checkpoint.model.parameters()).device)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -32,10 +34,16 @@ def test_predicted_returns_stay_what_they_were() -> None:
 def test_a_model_of_failures_only_learns_from_its_first_success() -> None:
     """Without a new scale the success would be 10,000 standard deviations away."""
     buffer = toy_buffer()
-    failures = rescale_returns(untrained_checkpoint(toy_embodiment()), [0.0] * 40)
-    assert failures.normalizer.return_std == pytest.approx(1e-3)
+    untrained = untrained_checkpoint(toy_embodiment())
+    scale = replace(untrained.normalizer, return_std=1e-3, return_max=0.0)
+    failures = replace(untrained, normalizer=scale)
     parent = rescale_returns(failures, list(buffer.returns))
     trainer = Trainer(buffer, toy_embodiment(), small_config(iterations=20), seed=0, parent=parent)
     reports = [trainer.step() for _ in range(20)]
     assert max(report.plan_norm for report in reports) < 50.0
     assert all(abs(report.log_return) < 1e3 for report in reports)
+
+
+def test_the_scale_never_shrinks() -> None:
+    before = untrained_checkpoint(toy_embodiment())
+    assert rescale_returns(before, [5.0, 5.0]).normalizer.return_std == before.normalizer.return_std
