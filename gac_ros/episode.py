@@ -59,6 +59,9 @@ class EpisodeMetadata(BaseModel):
         latency: observation-to-action latency.
         safe_actions: steps at which the safe action replaced the policy's.
         dropped_messages: messages that the recorder lost (0 in a faithful bag).
+        recovered: whether the recording was cut off and this is what could be saved of it.
+        source: where an imported episode came from (file, its SHA-256, number of the episode, ...);
+            None for a recorded one.
         topics: embodiment topic (or the roles `plan`, `decision`) to topic name in the bag.
     """
 
@@ -86,6 +89,8 @@ class EpisodeMetadata(BaseModel):
     latency: LatencySummary | None = None
     safe_actions: int = 0
     dropped_messages: int = 0
+    recovered: bool = False
+    source: dict[str, str | int] | None = None
     topics: dict[str, str]
 
 

@@ -32,6 +32,7 @@ COMMANDS = [
     ["reference"],
     ["buffer", "ls"],
     ["buffer", "info"],
+    ["buffer", "import"],
 ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -82,6 +82,32 @@ def episode_progress(episodes: int, doing: str) -> Iterator[OnEpisode]:
             progress.update(task, advance=1, last=describe(result))
 
         yield advance
+
+
+@contextmanager
+def counted_progress(total: int, doing: str) -> Iterator[Callable[[], None]]:
+    """A progress bar on stderr for things that only count; plain lines without a terminal.
+
+    Args:
+        total: how many there will be.
+        doing: such as `importing`.
+    """
+    console = make_console(stderr=True)
+    if console.is_terminal:
+        with progress_bar(console) as progress:
+            task = progress.add_task(doing, total=total, last="")
+            yield lambda: progress.advance(task)
+        return
+    every = max(1, total // _LINES)
+    done = 0
+
+    def advance() -> None:
+        nonlocal done
+        done += 1
+        if done % every == 0 or done == total:
+            typer.echo(f"{doing}: {done}/{total}", err=True)
+
+    yield advance
 
 
 class _Lines:

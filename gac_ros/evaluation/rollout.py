@@ -19,6 +19,7 @@ import numpy as np
 
 from gac_ros import messages
 from gac_ros.action import encode_action
+from gac_ros.buffer.layout import recorded_roles, topic_name
 from gac_ros.buffer.reader import DECISION, PLAN, read_episode
 from gac_ros.buffer.writer import EpisodeWriter
 from gac_ros.control import Actor, ControlLoop, Decision, Source
@@ -29,8 +30,6 @@ from gac_ros.sim.robot import SimulatedRobot
 
 if TYPE_CHECKING:
     from gac_ros.planning import Plan
-
-_CONTROLLER = "gac_controller"
 
 
 @dataclass(frozen=True)
@@ -225,27 +224,6 @@ class _Episode:
             predicted_return=self._predicted_return,
             bag=bag,
         )
-
-
-def recorded_roles(embodiment: Embodiment, *, with_plan: bool) -> dict[str, str]:
-    """What a bag holds: embodiment topic, or role, to message type."""
-    roles: dict[str, str] = {channel.topic: channel.type for channel in embodiment.observation}
-    roles[embodiment.action.topic] = embodiment.action.type.value
-    if with_plan:
-        roles[PLAN] = messages.STRING
-    roles[DECISION] = messages.FLOAT64_MULTI_ARRAY
-    if embodiment.episode_return.topic is not None:
-        roles[embodiment.episode_return.topic] = messages.FLOAT64
-    if embodiment.episode_end_topic is not None:
-        roles[embodiment.episode_end_topic] = messages.STRING
-    return roles
-
-
-def topic_name(role: str) -> str:
-    """Topic in the bag, as a controller without a namespace resolves it."""
-    if role in (PLAN, DECISION):
-        return f"/{_CONTROLLER}/{role}"
-    return role if role.startswith("/") else f"/{role}"
 
 
 class _Bag:

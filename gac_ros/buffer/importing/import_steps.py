@@ -1,0 +1,248 @@
+"""Write the episodes of a data set of step arrays as bags, as if a controller had recorded them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gac_ros import messages
+from gac_ros.action import encode_action
+from gac_ros.buffer.importing.encode import ObservationEncoder
+from gac_ros.buffer.importing.step_arrays import StepArrays, StepEpisode
+from gac_ros.buffer.layout import recorded_roles, topic_name
+from gac_ros.buffer.reader import DECISION
+from gac_ros.buffer.writer import EpisodeWriter, check_writable
+from gac_ros.embodiment import Embodiment
+from gac_ros.episode import EpisodeMetadata
+from gac_ros.errors import EmbodimentError, OutputError
+
+# Single precision may put an action at its limit a little beyond it.
+_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What an import did.
+
+    Attributes:
+        imported: episodes written.
+        present: episodes that an earlier import of the same file had written.
+        steps: of the episodes written.
+        returns: of the episodes written, float64 (imported,).
+        terminated: episodes written that the task ended.
+        truncated: episodes written that something else ended.
+    """
+
+    imported: int
+    present: int
+    steps: int
+    returns: NDArray[np.float64]
+    terminated: int
+    truncated: int
+
+
+def check_environment(embodiment: Embodiment, env_id: str, *, origin: str) -> None:
+    """Refuse the data of another environment than the robot's, such as Walker2d-v5 for `hopper`.
+
+    Names are compared without case, punctuation and version. Data that do not name their
+    environment pass: their sizes are all there is to check.
+
+    Raises:
+        EmbodimentError: the names differ.
+    """
+    plain = re.sub(r"[^a-z0-9]", "", re.sub(r"-v\d+$", "", env_id.lower()))
+    if plain and plain != embodiment.name.replace("_", ""):
+        raise EmbodimentError(
+            f"{origin}: holds episodes of {env_id}, not of the robot '{embodiment.name}'; give the "
+            "robot they are of, or an embodiment file of your own (*.yaml) for them"
+        )
+
+
+def check_fit(embodiment: Embodiment, arrays: StepArrays) -> None:
+    """Refuse arrays that are not those of the embodiment.
+
+    Raises:
+        EmbodimentError: the number of fields differs, an observation is beyond its clip or an
+            action beyond its limits.
+    """
+    sizes = {
+        "observations": (arrays.observations.shape[1], embodiment.observation_names),
+        "actions": (arrays.actions.shape[1], embodiment.action_names),
+    }
+    for name, (found, expected) in sizes.items():
+        if found != len(expected):
+            raise EmbodimentError(
+                f"{arrays.name}: '{name}' has {found} numbers a step, the embodiment "
+                f"'{embodiment.name}' has {len(expected)} ({', '.join(expected)}); give the robot "
+                "that the data are of"
+            )
+    fields = [field for channel in embodiment.observation for field in channel.fields]
+    clips = np.array([field.clip or (-np.inf, np.inf) for field in fields])
+    limits = np.array([field.limits for field in embodiment.action.fields])
+    _check_range(arrays, "observations", clips, embodiment.observation_names, "clip")
+    _check_range(arrays, "actions", limits, embodiment.action_names, "limits")
+
+
+def _check_range(
+    arrays: StepArrays,
+    name: str,
+    bounds: NDArray[np.float64],
+    fields: tuple[str, ...],
+    what: str,
+) -> None:
+    """Refuse an array (n, F) that leaves its fields' bounds (F, 2)."""
+    values = getattr(arrays, name)
+    low, high = bounds.T
+    low_slack, high_slack = (_TOLERANCE * np.maximum(1.0, np.abs(bound)) for bound in (low, high))
+    beyond = (values.min(axis=0) < low - low_slack) | (values.max(axis=0) > high + high_slack)
+    if beyond.any():
+        column = int(np.argmax(beyond))
+        extreme = values[:, column].min(), values[:, column].max()
+        raise EmbodimentError(
+            f"{arrays.name}: '{name}' reach at {fields[column]} from {extreme[0]:g} to "
+            f"{extreme[1]:g}, beyond the embodiment's {what} [{low[column]:g}, {high[column]:g}]; "
+            f"give the robot that the data are of, or correct its {what}"
+        )
+
+
+def import_step_arrays(
+    arrays: StepArrays,
+    embodiment: Embodiment,
+    out: Path,
+    *,
+    limit: int | None = None,
+    policy: str = "imported",
+    on_episode: Callable[[], None] | None = None,
+) -> ImportReport:
+    """Write each episode as a bag; those that an earlier import has written are left alone.
+
+    Log times are those of the simulation: the first observation is at 0. The metadata's `started`
+    is the time of the import, as the data do not tell theirs.
+
+    Args:
+        arrays: the data.
+        embodiment: the robot they are of.
+        out: buffer directory; episodes are added to those it holds.
+        limit: the first so many episodes only.
+        policy: who acted, for the metadata.
+        on_episode: called after each episode, for a progress display.
+
+    Raises:
+        EmbodimentError: the data are not of that robot.
+        OutputError: `out` cannot be written, or every episode is there already.
+    """
+    check_fit(embodiment, arrays)
+    check_writable(out)
+    ids = episode_ids(arrays, embodiment)[:limit]
+    new = [index for index, name in enumerate(ids) if not (Path(out) / name).exists()]
+    if not new:
+        raise OutputError(
+            f"{out}: holds all {len(ids)} episodes of {arrays.name} already; choose another folder "
+            "or leave it at that"
+        )
+    importer = _Importer(arrays, embodiment, Path(out), policy)
+    for index in new:
+        importer.write(index, ids[index])
+        if on_episode is not None:
+            on_episode()
+    return ImportReport(
+        imported=len(new),
+        present=len(ids) - len(new),
+        steps=int(arrays.lengths[new].sum()),
+        returns=np.add.reduceat(arrays.rewards.astype(np.float64), arrays.starts)[new],
+        terminated=int(arrays.terminated[new].sum()),
+        truncated=int(arrays.truncated[new].sum()),
+    )
+
+
+def episode_ids(arrays: StepArrays, embodiment: Embodiment) -> list[str]:
+    """An id for every episode, always the same for the same file and embodiment."""
+    plain = re.sub(r"[^A-Za-z0-9_-]", "_", arrays.name).strip("_-") or "data"
+    identity = hashlib.sha256(f"{arrays.digest} {embodiment.digest}".encode()).hexdigest()[:8]
+    width = max(5, len(str(len(arrays))))
+    return [f"{plain}-{identity}-{index:0{width}d}" for index in range(len(arrays))]
+
+
+class _Importer:
+    def __init__(self, arrays: StepArrays, embodiment: Embodiment, out: Path, policy: str) -> None:
+        self._arrays = arrays
+        self._embodiment = embodiment
+        self._out = out
+        self._policy = policy
+        self._encoder = ObservationEncoder(embodiment)
+        kinds = recorded_roles(embodiment, with_plan=False)
+        self._topics = {role: topic_name(role) for role in kinds}
+        self._types = {self._topics[role]: kind for role, kind in kinds.items()}
+        self._started = datetime.now(timezone.utc).isoformat()
+
+    def write(self, index: int, episode_id: str) -> None:
+        episode = self._arrays.episode(index)
+        writer = EpisodeWriter(self._out, episode_id, self._types)
+        try:
+            for role, message, stamp in self._script(episode):
+                writer.write(self._topics[role], messages.serialize(message), stamp)
+            writer.commit(self._metadata(index, episode_id, episode))
+        except BaseException:
+            # An import can be repeated, so half an episode is worth nothing.
+            writer.discard()
+            raise
+
+    def _script(self, episode: StepEpisode) -> Iterator[tuple[str, Any, int]]:
+        """Role, message and stamp (ns) of everything, in a controller's order of handling."""
+        embodiment = self._embodiment
+        reward_topic = embodiment.episode_return.topic
+        for step, (action, reward) in enumerate(zip(episode.actions, episode.rewards, strict=True)):
+            stamp = self._stamp(step)
+            observed = self._encoder.messages(episode.observations[step], stamp)
+            yield from ((topic, message, stamp) for topic, message in observed.items())
+            yield embodiment.action.topic, encode_action(embodiment, action, stamp), stamp
+            yield DECISION, messages.float64_multi_array((step, 0, 0.0, 0.0)), stamp
+            if reward_topic is not None:
+                yield reward_topic, messages.float64(reward), self._stamp(step + 1)
+        yield from self._end(episode, self._stamp(len(episode.actions)))
+
+    def _end(self, episode: StepEpisode, stamp: int) -> Iterator[tuple[str, Any, int]]:
+        embodiment = self._embodiment
+        topic = embodiment.episode_end_topic
+        if topic is not None and (episode.terminated or episode.truncated):
+            word = "terminated" if episode.terminated else "truncated"
+            yield topic, messages.string(word), stamp
+        observed = self._encoder.messages(episode.observations[-1], stamp)
+        yield from ((topic, message, stamp) for topic, message in observed.items())
+
+    def _stamp(self, step: int) -> int:
+        return round(step * self._embodiment.control_period * messages.NANOSECONDS)
+
+    def _metadata(self, index: int, episode_id: str, episode: StepEpisode) -> EpisodeMetadata:
+        arrays, embodiment = self._arrays, self._embodiment
+        # A scoring function's return is computed by whoever reads the bag.
+        scored = embodiment.episode_return.source == "function"
+        return EpisodeMetadata(
+            episode_id=episode_id,
+            robot=embodiment.name,
+            embodiment=embodiment.to_dict(),
+            embodiment_digest=embodiment.digest,
+            policy=self._policy,
+            steps=len(episode.actions),
+            episode_return=None if scored else float(sum(episode.rewards)),
+            terminated=episode.terminated,
+            truncated=episode.truncated,
+            started=self._started,
+            lock_step=True,
+            source={
+                "file": arrays.name,
+                "sha256": arrays.digest,
+                "episode": index,
+                "env_id": arrays.env_id,
+                "note": arrays.note,
+            },
+            topics=self._topics,
+        )
