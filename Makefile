@@ -1,7 +1,7 @@
 # Two commands are enough on a fresh machine: `make demo` and `make test`. Each sets up .venv first.
 #   PYTHON=...    interpreter to make .venv with (3.10, 3.11 or 3.12; found when not given)
 #   EPISODES=...  episodes of `make demo`
-#   ARGS=...      further arguments of `make demo` and `make test`
+#   ARGS=...      further arguments of `make demo`, `make test` and `make bench-learning`
 
 PYTHON ?=
 EPISODES ?=
@@ -33,11 +33,13 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format types contracts colcon clean
+LIBRARY := benchmarks/value_based
+
+.PHONY: help setup demo test bench-learning value-based lint format types contracts colcon clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name text; do \
-		printf '  make %-10s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name text; do \
+		printf '  make %-14s %s\n' "$$name" "$$text"; done
 
 setup: $(STAMP) ## Make .venv and install the package with its pinned dependencies
 
@@ -49,6 +51,18 @@ demo: $(STAMP) ## Run the packaged policy on the simulated robot over ROS 2 (EPI
 
 test: $(STAMP) ## Run the whole test suite
 	@$(VENV)/bin/python -m pytest -q $(ARGS)
+
+bench-learning: $(STAMP) value-based ## Make the missing runs of the learning benchmark (many hours) and its report
+	@$(VENV)/bin/gac bench learning $(ARGS)
+	@$(VENV)/bin/gac bench report
+
+value-based: $(LIBRARY)/.venv/.installed ## Make the environment of the benchmark's value-based methods
+
+$(LIBRARY)/.venv/.installed: $(LIBRARY)/requirements.txt $(LIBRARY)/constraints.txt | $(STAMP)
+	@$(VENV)/bin/python -m venv --clear $(LIBRARY)/.venv
+	@$(LIBRARY)/.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
+		--requirement $(LIBRARY)/requirements.txt --constraint $(LIBRARY)/constraints.txt
+	@touch $@
 
 lint: $(STAMP) ## Check style and formatting
 	$(VENV)/bin/python -m ruff check .

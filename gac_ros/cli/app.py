@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from gac_ros import __version__
-from gac_ros.cli import buffer, collect, demo, evaluate, online, reference, replay, train
+from gac_ros.cli import bench, buffer, collect, demo, evaluate, online, reference, replay, train
 from gac_ros.cli.display import help_without_command
 from gac_ros.errors import GacError
 
@@ -49,6 +49,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("replay")(replay.replay)
 app.command("reference")(reference.reference)
 app.add_typer(buffer.app, name="buffer")
+app.add_typer(bench.app, name="bench")
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,0 +1,1 @@
+"""Benchmarks: measure, keep each run as JSON, and render the report from these files."""
