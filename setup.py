@@ -84,6 +84,8 @@ setup(
             "ros-rcl-interfaces",
         ],
         "bench": ["matplotlib"],
+        # benchmarks/locomotion_data.py learns with it what the locomotion benchmark's data show.
+        "sb3": ["stable-baselines3"],
         "test": ["hypothesis", "matplotlib", "pytest", "pytest-timeout", "scipy"],
         "dev": [
             "colcon-bash",
