@@ -31,6 +31,7 @@ class TrajectoryWindows:
         scored: whether the step counts in the likelihood, (B, W, L).
         starts: first observation of each episode, (B, O).
         lengths: steps of the whole episode that could be scored, (B,).
+        burn_in: positions at the front of every window that are context only, never scored.
     """
 
     observations: Tensor
@@ -41,6 +42,7 @@ class TrajectoryWindows:
     scored: Tensor
     starts: Tensor
     lengths: Tensor
+    burn_in: int = 0
 
 
 @dataclass(frozen=True)
@@ -104,9 +106,10 @@ class GacModel(nn.Module):
             flat(windows.previous_actions),
             flat(windows.steps),
             flat(windows.present),
+            windows.burn_in,
         )
-        error = (flat(windows.actions) - mean) / self.config.action_std
-        per_step = -0.5 * error.square().sum(-1) * flat(windows.scored)
+        error = (flat(windows.actions)[:, windows.burn_in :] - mean) / self.config.action_std
+        per_step = -0.5 * error.square().sum(-1) * flat(windows.scored)[:, windows.burn_in :]
         per_episode = per_step.view(batch, -1).sum(-1)
         scored = windows.scored.view(batch, -1).sum(-1).clamp(min=1)
         return per_episode * windows.lengths / scored

@@ -79,10 +79,17 @@ class Layer(nn.Module):
         return x + self.mlp(x)
 
     def forward(self, x: Tensor, bias: Tensor, plan: tuple[Tensor, Tensor]) -> Tensor:
-        """(B, L, width) -> (B, L, width); `bias` (B or 1, heads, L, L), -inf where hidden."""
+        """(B, L, width) -> (B, Q, width) for the last Q tokens.
+
+        Args:
+            x: tokens (B, L, width).
+            bias: (B or 1, heads, Q, L), -inf where hidden.
+            plan: the plan's keys and values.
+        """
+        kept = bias.shape[2]
         query, key, value = self.project(x)
-        attended = scaled_dot_product_attention(query, key, value, attn_mask=bias)
-        return self.after_self_attention(x, attended, plan)
+        attended = scaled_dot_product_attention(query[:, :, -kept:], key, value, attn_mask=bias)
+        return self.after_self_attention(x[:, -kept:], attended, plan)
 
 
 @dataclass
@@ -132,18 +139,20 @@ class Generator(nn.Module):
         # a_0 s_1 a_1 s_2 ...: the action that led to a state stands before it.
         return torch.stack((actions, states), dim=2).view(batch, 2 * length, width)
 
-    def _window_bias(self, layer: Layer, present: Tensor) -> Tensor:
-        """Attention bias (B, heads, L, L): learned by distance, -inf outside the window."""
+    def _window_bias(self, layer: Layer, present: Tensor, kept: int) -> Tensor:
+        """Attention bias (B, heads, Q, L) of the last Q = `kept` tokens.
+
+        Learned by distance, -inf outside the window.
+        """
         length = present.shape[1]
         index = torch.arange(length, device=present.device)
-        distance = index[:, None] - index[None, :]
+        queries = index[-kept:]
+        distance = queries[:, None] - index[None, :]
         visible = (distance >= 0) & (distance < layer.window)
         bias = layer.distance_bias[:, distance.clamp(0, layer.window - 1)]
         # A token before the episode's start is hidden from all but itself (a row of -inf only
         # would make softmax NaN; that row's output is never used).
-        seen = visible[None] & (
-            present[:, None, :] | torch.eye(length, dtype=torch.bool, device=present.device)
-        )
+        seen = visible[None] & (present[:, None, :] | (distance == 0))
         return bias[None].masked_fill(~seen[:, None], float("-inf"))
 
     def forward(
@@ -153,6 +162,7 @@ class Generator(nn.Module):
         previous_actions: Tensor,
         steps: Tensor,
         present: Tensor,
+        burn_in: int = 0,
     ) -> Tensor:
         """Mean actions of windows.
 
@@ -162,18 +172,25 @@ class Generator(nn.Module):
             previous_actions: action before each step, normalised, zero at the start, (B, L, A);
                 read only with action tokens.
             steps: index of each step in its episode, (B, L).
-            present: whether the step exists, (B, L).
+            present: whether the step exists, (B or 1, L).
+            burn_in: steps at the front whose actions nobody asks for; work on what no later step
+                needs of them is left out.
 
         Returns:
-            (B, L, A), normalised.
+            (B, L - burn_in, A), normalised.
         """
+        per_step = self.config.tokens_per_step
         x = self._embed(observations, previous_actions, steps)
-        present = present.repeat_interleave(self.config.tokens_per_step, dim=1)
-        for layer in self.layers:
+        present = present.repeat_interleave(per_step, dim=1)
+        wanted = (observations.shape[1] - burn_in) * per_step
+        for index, layer in enumerate(self.layers):
             assert isinstance(layer, Layer)
-            x = layer(x, self._window_bias(layer, present), layer.plan_keys(z))
-        states = x[:, self.config.tokens_per_step - 1 :: self.config.tokens_per_step]
-        return self.head(states)
+            # The tokens that the layers above this one look at.
+            above = (len(self.layers) - 1 - index) * (layer.window - 1)
+            kept = min(x.shape[1], wanted + above)
+            bias = self._window_bias(layer, present[:, -x.shape[1] :], kept)
+            x = layer(x, bias, layer.plan_keys(z))
+        return self.head(x[:, per_step - 1 :: per_step])
 
     def start(self, z: Tensor) -> RingCache:
         """An empty cache for plans z (B, N, D)."""

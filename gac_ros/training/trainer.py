@@ -238,6 +238,7 @@ class Trainer:
             scored=tensor(windows.scored),
             starts=self._starts[torch.from_numpy(indices).to(self.device)],
             lengths=tensor(self._lengths[indices].astype(np.float32)),
+            burn_in=self.model.config.burn_in,
         )
 
     @property

@@ -138,3 +138,27 @@ def test_the_plan_changes_the_action() -> None:
         one = generator(z, observations, previous, steps, present)
         other = generator(z + 1.0, observations, previous, steps, present)
     assert not torch.allclose(one, other)
+
+
+@pytest.mark.parametrize("action_tokens", [False, True])
+@pytest.mark.parametrize("burn_in", [1, 9, 13])
+def test_leaving_out_the_burn_in_s_actions_changes_neither_the_others_nor_their_gradients(
+    action_tokens: bool, burn_in: int
+) -> None:
+    config = small_config(action_tokens=action_tokens)
+    z, observations, previous, steps = random_episode(config, 14)
+    present = steps >= 3  # with absent steps at the front, as at an episode's start
+
+    def actions_and_gradients(left_out: int) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        generator = random_generator(config)
+        actions = generator(z, observations, previous, steps, present, left_out)
+        actions = actions[:, burn_in - left_out :]
+        return actions, list(
+            torch.autograd.grad(actions.square().sum(), list(generator.parameters()))
+        )
+
+    actions, gradients = actions_and_gradients(burn_in)
+    expected, expected_gradients = actions_and_gradients(0)
+    assert torch.allclose(actions, expected, atol=TOLERANCE, rtol=0.0)
+    for gradient, other in zip(gradients, expected_gradients, strict=True):
+        assert torch.allclose(gradient, other, atol=1e-4, rtol=1e-4)
