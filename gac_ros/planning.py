@@ -45,8 +45,14 @@ class PlannerConfig(BaseModel):
         langevin_step_size: their step (convention of `langevin_move`).
         explore_increment: delta-y of exploration in standard deviations of the data's returns:
             the target is the best return of the data plus this.
-        explore_target: the target itself, in units of the return; None takes the increment. Online
-            learning sets it anew each round.
+        explore_target: the target itself, in units of the return; None takes the increment.
+        explore_raise: delta-y in units of the return. With it the sampling starts at a plan that
+            is known, and its target is that plan's value plus this, at most `explore_target`:
+            y+ = y + delta-y of an experience. None starts every sampling at the prior, from where
+            a short run seldom finds the few plans that are good. Online learning sets both.
+        explore_known_share: with `explore_raise`, the share of plans that start at one of the best
+            plans, drawn in proportion to exp(value), values in standard deviations of the
+            return; the others start at the prior.
         posterior_weight: w of LPT's p(z0) p(y | z)^w.
     """
 
@@ -63,6 +69,8 @@ class PlannerConfig(BaseModel):
     langevin_step_size: float = Field(default=0.1, gt=0.0)
     explore_increment: float = Field(default=0.5, ge=0.0)
     explore_target: float | None = None
+    explore_raise: float | None = Field(default=None, ge=0.0)
+    explore_known_share: float = Field(default=0.75, ge=0.0, le=1.0)
     posterior_weight: float = Field(default=1.0, gt=0.0)
 
 
@@ -147,6 +155,8 @@ class Planner:
         generator = torch.Generator(device="cpu").manual_seed(seed)
         if mode == "exploit":
             return self._finish(self.exploit(generator)[:1], mode, None)
+        if mode == "explore" and target_return is None and self.config.explore_raise is not None:
+            return self._explore_from_known(self.config.explore_raise, generator)
         if target_return is None:
             target_return = self.default_target(mode)
         weight = self.config.posterior_weight if mode == "posterior" else 1.0
@@ -199,14 +209,51 @@ class Planner:
             return best[: config.consensus_size].mean(0, keepdim=True)
         return torch.randn(shape, generator=generator).to(device)
 
+    def _explore_from_known(self, increment: float, generator: torch.Generator) -> Plan:
+        """A sample of p(z0 | y + increment), y the value of the plan that it starts from."""
+        model, config = self._model, self.config
+        start = self._prior_samples(1, generator)
+        known = self._best_plans.to(start.device)
+        share = torch.rand(1, generator=generator).item()
+        if len(known) and share < config.explore_known_share:
+            with torch.no_grad():
+                value, _ = model.predicted_return(model.plan(known), self._starts)
+            # On the CPU, as the generator is.
+            chosen = torch.multinomial(value.softmax(0).cpu(), 1, generator=generator)
+            start = known[chosen.to(start.device)]
+        with torch.no_grad():
+            value, _ = model.predicted_return(model.plan(start), self._starts)
+        target = float(self._normalizer.denormalize_return(value.item())) + increment
+        if config.explore_target is not None:
+            target = min(target, config.explore_target)
+        return self._finish(self.sample(1, target, 1.0, generator, start), "explore", target)
+
+    def _prior_samples(self, count: int, generator: torch.Generator) -> Tensor:
+        config = self._model.config
+        shape = (count, config.plan_tokens, config.plan_token_size)
+        return torch.randn(shape, generator=generator).to(next(self._model.parameters()).device)
+
     def sample(
-        self, count: int, target_return: float, weight: float, generator: torch.Generator
+        self,
+        count: int,
+        target_return: float,
+        weight: float,
+        generator: torch.Generator,
+        start: Tensor | None = None,
     ) -> Tensor:
-        """Samples z0 (count, N, D) of p(z0) p(y = target | z)^weight by Langevin dynamics."""
+        """Samples z0 (count, N, D) of p(z0) p(y = target | z)^weight by Langevin dynamics.
+
+        Args:
+            count: how many.
+            target_return: y, in units of the return.
+            weight: w.
+            generator: of the noise.
+            start: where the chains start (count, N, D); samples of the prior when None.
+        """
         model = self._model
         device = next(model.parameters()).device
-        shape = (count, model.config.plan_tokens, model.config.plan_token_size)
-        start = torch.randn(shape, generator=generator).to(device)
+        if start is None:
+            start = self._prior_samples(count, generator)
         y = torch.full((count,), float(self._normalizer.normalize_return(target_return)))
         y = y.to(device)
 

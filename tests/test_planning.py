@@ -121,3 +121,29 @@ def test_a_plan_keeps_every_digit_through_json() -> None:
 def test_a_broken_plan_is_a_clear_error(content: dict[str, object]) -> None:
     with pytest.raises(EpisodeError, match="plan cannot be read"):
         Plan.from_dict(content)
+
+
+def test_exploration_around_known_plans_asks_for_more_than_their_value() -> None:
+    planner = linear_planner(
+        explore_raise=0.5, explore_known_share=1.0, langevin_steps=300, langevin_step_size=0.2
+    )
+    known = planner._best_plans.flatten(1)[:, 0]
+    plans = [planner.plan("explore", seed) for seed in range(30)]
+    raised = {round(float(value) + 0.5, 4) for value in known}
+    targets = {round(plan.target_return, 4) for plan in plans if plan.target_return is not None}
+    assert targets <= raised
+    # Drawn in proportion to exp(value): the worst, 2.5 below the others, hardly ever.
+    chosen = [plan.target_return or 0.0 for plan in plans]
+    worst = float(known.min()) + 0.5
+    assert sum(target < worst + 0.1 for target in chosen) < 6
+    # p(y+ | z) is narrow, sigma is 0.2: the samples are where they were asked for.
+    errors = [plan.predicted_return - (plan.target_return or 0.0) for plan in plans]
+    assert np.abs(errors).mean() < 0.4
+
+
+def test_a_highest_target_holds_for_every_start_and_some_starts_are_new() -> None:
+    planner = linear_planner(explore_raise=100.0, explore_target=1.0, explore_known_share=0.5)
+    plans = [planner.plan("explore", seed) for seed in range(20)]
+    assert {plan.target_return for plan in plans} == {1.0}
+    assert planner.plan("explore", 0).z0.tolist() == plans[0].z0.tolist()
+    assert planner.plan("explore", 0, target_return=0.3).target_return == 0.3

@@ -9,38 +9,18 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gac_ros.errors import ConfigurationError
+from gac_ros.online.target import Target, TargetConfig
 from gac_ros.planning import Mode, PlannerConfig
 from gac_ros.training.config import TrainingConfig
 
 Strategy = Literal["explore", "exploit", "prior", "posterior"]
 """How collecting plans are made.
 
-`explore` samples p(z0 | y+) with a target that tunes itself; `exploit` follows the plan of highest
+`explore` samples p(z0 | y+) around known plans, y+ a delta-y above their value that tunes itself;
+`exploit` follows the plan of highest
 expected return; `prior` samples p(z0); `posterior` is LPT's p(z0) p(y | z)^w with y the best
 return so far. The last three are what exploration is compared with.
 """
-
-
-class TargetConfig(BaseModel):
-    """How exploration's target y+ tunes itself; no number is in units of a task.
-
-    Attributes:
-        initial_reach: c of the first round: y+ lies c standard deviations of the recent returns
-            above their median.
-        wanted_share: share of a round's episodes that should reach y+; c falls when fewer do.
-        adaptation: how fast: c becomes c * exp(adaptation * (share - wanted_share)).
-        beyond_best: y+ is at most the best return plus this share of the range of all returns.
-        smallest_reach, largest_reach: bounds of c.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    initial_reach: float = Field(default=1.0, gt=0.0)
-    wanted_share: float = Field(default=0.2, gt=0.0, lt=1.0)
-    adaptation: float = Field(default=0.8, ge=0.0)
-    beyond_best: float = Field(default=0.05, ge=0.0)
-    smallest_reach: float = Field(default=0.1, gt=0.0)
-    largest_reach: float = Field(default=10.0, gt=0.0)
 
 
 class OnlineConfig(BaseModel):
@@ -88,17 +68,18 @@ class OnlineConfig(BaseModel):
 
 
 def collecting_planner(
-    strategy: Strategy, planner: PlannerConfig, target: float
+    strategy: Strategy, planner: PlannerConfig, target: Target
 ) -> tuple[Mode, PlannerConfig]:
     """Mode and settings of a planner that collects by this strategy.
 
     Args:
         strategy: how.
         planner: the checkpoint's own settings.
-        target: y+, for `explore`.
+        target: for `explore`.
     """
     if strategy == "explore":
-        return "explore", planner.model_copy(update={"explore_target": target})
+        aim = {"explore_raise": target.increment, "explore_target": target.highest}
+        return "explore", planner.model_copy(update=aim)
     if strategy == "prior":
         sample = {"start": "prior", "candidates": 1, "exploit_steps": 0}
         return "exploit", planner.model_copy(update=sample)

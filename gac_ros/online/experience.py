@@ -54,6 +54,7 @@ class Experience:
     Attributes:
         offline: how many episodes the run began with; they come first.
         plans: z0 (N, D) by episode id.
+        targets: y+ by seed, of the episodes whose plan had one.
     """
 
     def __init__(self, embodiment: Embodiment, initial_bags: Sequence[Path]) -> None:
@@ -61,6 +62,7 @@ class Experience:
         self._episodes: list[Episode] = []
         self._ids: list[str] = []
         self.plans: dict[str, Tensor] = {}
+        self.targets: dict[int, float] = {}
         if initial_bags:
             self._add(EpisodeBuffer.open(initial_bags, embodiment=embodiment))
         self.offline = len(self._ids)
@@ -82,10 +84,15 @@ class Experience:
                 "scoring function in the embodiment"
             )
         self._add(buffer)
-        for episode_id in buffer.ids:
-            plan = read_plan(folder / episode_id)
-            if plan is not None:
-                self.plans[episode_id] = torch.tensor(plan["z0"], dtype=torch.float32)
+        for seed in seeds:
+            metadata = by_seed[seed].metadata
+            assert metadata is not None
+            plan = read_plan(folder / metadata.episode_id)
+            if plan is None:
+                continue
+            self.plans[metadata.episode_id] = torch.tensor(plan["z0"], dtype=torch.float32)
+            if plan.get("target_return") is not None:
+                self.targets[seed] = float(plan["target_return"])
         return [by_seed[seed] for seed in seeds]
 
     def _add(self, buffer: EpisodeBuffer) -> None:

@@ -244,12 +244,12 @@ class _Run:
             incumbent=self._relative(chosen),
             incumbent_digest=load_checkpoint(chosen).digest,
             exploitation=self._exploitation(chosen, number) if accepted else before.exploitation,
-            next_reach=next_reach(target, collection.returns, self._config.target),
+            next_reach=next_reach(target, collection.reached_share, self._config.target),
             seconds=self._seconds,
         )
 
     def _target(self, learner: Path, reach: float) -> Target:
-        """Y+ of the coming round, from the returns so far."""
+        """What the coming round asks for, from the returns so far."""
         collected = [r.collection.returns for r in self._results if r.collection is not None]
         initial = self._experience.returns[: self._experience.offline]
         if not initial:
@@ -274,21 +274,22 @@ class _Run:
             self._perform(request, missing, f"round {number}: collecting")
         episodes = self._experience.add_collected(folder, seeds)
         returns = [e.episode_return for e in episodes if e.episode_return is not None]
+        targets = [self._experience.targets.get(seed, target.fallback) for seed in seeds]
         return Collection(
             returns=returns,
             return_mean=float(np.mean(returns)),
             steps=sum(len(episode) for episode in episodes),
-            base=target.base,
-            target=target.target,
+            targets=targets,
+            target_mean=float(np.mean(targets)),
             increment=target.increment,
             reach=target.reach,
-            reached_share=target.reached_share(returns),
+            reached_share=float(np.mean(np.array(returns) >= np.array(targets))),
         )
 
     def _collector(self, number: int, learner: Path, target: Target) -> tuple[Mode, Path]:
         """The learner with the planner that collects, as a checkpoint that nodes can load."""
         checkpoint = load_checkpoint(learner)
-        mode, planner = collecting_planner(self._config.collect, checkpoint.planner, target.target)
+        mode, planner = collecting_planner(self._config.collect, checkpoint.planner, target)
         path = self._folder(number) / "collector"
         if not path.exists():
             save_checkpoint(replace(checkpoint, planner=planner), path)

@@ -84,5 +84,5 @@ def _draw_collection(axes: Axes, rounds: list[RoundResult], name: str, colour: s
     episodes = [count for count, _ in collected]
     means = [collection.return_mean for _, collection in collected]
     axes.plot(episodes, means, marker="o", markersize=3, color=colour, label=name)
-    targets = [collection.target for _, collection in collected]
+    targets = [collection.target_mean for _, collection in collected]
     axes.plot(episodes, targets, linestyle="--", linewidth=1, color=colour)

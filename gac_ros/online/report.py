@@ -42,7 +42,7 @@ def row(result: RoundResult) -> list[str]:
     else:
         cells += [
             f"{collection.return_mean:.1f}",
-            f"{collection.target:.1f}",
+            f"{collection.target_mean:.1f}",
             f"{collection.increment:.1f}",
             f"{100.0 * collection.reached_share:.0f} %",
         ]

@@ -66,18 +66,19 @@ class Collection(_Record):
         returns: of the episodes, in the order of their seeds.
         return_mean: their mean.
         steps: robot steps in all.
-        base: y, which the target adds to.
-        target: y+; asked for by `explore` only, measured for all.
+        targets: y+ of each, of the plan where it had one; else, to compare strategies by, the
+            median of the last two rounds plus delta-y.
+        target_mean: their mean.
         increment: delta-y.
         reach: c, delta-y in standard deviations.
-        reached_share: share of episodes that reached y+.
+        reached_share: share of episodes that reached their y+.
     """
 
     returns: list[float]
     return_mean: float
     steps: int
-    base: float
-    target: float
+    targets: list[float]
+    target_mean: float
     increment: float
     reach: float
     reached_share: float

@@ -17,10 +17,11 @@ from gac_ros.checkpoint import load_checkpoint, save_checkpoint
 from gac_ros.errors import CheckpointError, ConfigurationError, OutputError
 from gac_ros.evaluation.collect import CollectionRequest, collect
 from gac_ros.evaluation.seeds import episode_seed
-from gac_ros.online.config import OnlineConfig, collecting_planner
+from gac_ros.online.config import OnlineConfig, Strategy, collecting_planner
 from gac_ros.online.loop import OnlineRequest, run_online
 from gac_ros.online.plot import plot_runs, read_rounds
 from gac_ros.online.results import RoundResult
+from gac_ros.online.target import Target
 from gac_ros.planning import PlannerConfig
 from gac_ros.training.state import known_chains
 from tests.toy import untrained_checkpoint
@@ -174,22 +175,23 @@ def test_a_run_killed_at_any_stage_ends_as_an_uninterrupted_one(
         assert one.gate == two.gate
 
 
+AIM = Target(increment=3.0, highest=7.0, median=0.0, reach=1.0)
+
+
 @pytest.mark.parametrize("strategy", ["exploit", "prior", "posterior"])
-def test_strategies_differ_in_the_collecting_planner_only(strategy: str) -> None:
-    own = PlannerConfig()
-    mode, planner = collecting_planner(strategy, own, target=7.0)
+def test_only_exploration_is_given_a_target(strategy: Strategy) -> None:
+    mode, planner = collecting_planner(strategy, PlannerConfig(), AIM)
     assert mode == ("posterior" if strategy == "posterior" else "exploit")
-    assert planner.explore_target is None
-    assert collecting_planner("explore", own, target=7.0)[1].explore_target == 7.0
+    assert planner.explore_raise is planner.explore_target is None
+    mode, planner = collecting_planner("explore", PlannerConfig(), AIM)
+    assert (mode, planner.explore_raise, planner.explore_target) == ("explore", 3.0, 7.0)
 
 
-def test_prior_plans_are_samples_and_exploration_asks_for_the_target() -> None:
+def test_prior_plans_are_samples_of_the_prior() -> None:
     checkpoint = untrained_checkpoint(ROBOT)
-    mode, planner = collecting_planner("prior", checkpoint.planner, 0.0)
+    mode, planner = collecting_planner("prior", checkpoint.planner, AIM)
     sampler = checkpoint.make_planner(**planner.model_dump())
     assert (sampler.plan(mode, 0).z0 != sampler.plan(mode, 1).z0).all()
-    mode, planner = collecting_planner("explore", checkpoint.planner, 123.0)
-    assert checkpoint.make_planner(**planner.model_dump()).plan(mode, 0).target_return == 123.0
 
 
 def test_a_run_can_begin_with_a_checkpoint_alone(tmp_path: Path) -> None:
