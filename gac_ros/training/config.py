@@ -32,6 +32,9 @@ class TrainingConfig(BaseModel):
         return_weighting: share of the batch drawn in proportion to the return above the worst
             (the rest uniformly). It tilts the likelihood towards good episodes on purpose; 0 is
             the method as published.
+        time_shift: share of the windows that are shown as if the episode had begun later, at a
+            random step before them. A plan then has to lead on from wherever the episode went, not
+            only from where, and when, it began.
         learning_rate: peak of the cosine schedule.
         learning_rate_warmup: iterations of linear warm-up.
         weight_decay: of AdamW.
@@ -55,6 +58,7 @@ class TrainingConfig(BaseModel):
     langevin_step_size: float = Field(default=0.3, gt=0.0)
     chain_warmup: int = Field(default=0, ge=0)
     return_weighting: float = Field(default=0.5, ge=0.0, le=1.0)
+    time_shift: float = Field(default=0.0, ge=0.0, le=1.0)
     learning_rate: float = Field(default=1e-3, gt=0.0)
     learning_rate_warmup: int = Field(default=20, ge=0)
     weight_decay: float = Field(default=1e-4, ge=0.0)

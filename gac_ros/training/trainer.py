@@ -222,9 +222,14 @@ class Trainer:
         windows = self._episodes.windows(
             indices, starts, burn_in=self.model.config.burn_in, length=config.window_length
         )
+        steps, present = windows.steps, windows.present
+        if config.time_shift > 0.0:
+            steps = self._shift_time(steps)
+            # What was before the shifted start did not happen.
+            present = present & (steps >= 0)
         previous = np.zeros_like(windows.actions)
         previous[:, :, 1:] = windows.actions[:, :, :-1]
-        previous[windows.steps == 0] = 0.0
+        previous[steps == 0] = 0.0
 
         def tensor(array: NDArray[Any]) -> Tensor:
             return torch.from_numpy(array).to(self.device)
@@ -233,13 +238,20 @@ class Trainer:
             observations=tensor(windows.observations),
             previous_actions=tensor(previous),
             actions=tensor(windows.actions),
-            steps=tensor(windows.steps),
-            present=tensor(windows.present),
+            steps=tensor(steps),
+            present=tensor(present),
             scored=tensor(windows.scored),
             starts=self._starts[torch.from_numpy(indices).to(self.device)],
             lengths=tensor(self._lengths[indices].astype(np.float32)),
             burn_in=self.model.config.burn_in,
         )
+
+    def _shift_time(self, steps: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Some windows as if the episode had begun later, at the latest with their scored part."""
+        first_scored = steps[:, :, -self.config.window_length].clip(min=0)
+        shift = (self._rng.random(first_scored.shape) * (first_scored + 1)).astype(np.int64)
+        shift[self._rng.random(shift.shape) >= self.config.time_shift] = 0
+        return steps - shift[:, :, None]
 
     @property
     def data_digest(self) -> str:

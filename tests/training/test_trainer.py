@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from gac_ros.errors import ConfigurationError, EmbodimentError
+from gac_ros.model.gac import TrajectoryWindows
 from gac_ros.resources import config_directory
 from gac_ros.training.config import TrainingConfig, load_training_config, training_config
 from gac_ros.training.trainer import Trainer
@@ -183,3 +184,20 @@ def test_emphasis_decides_how_often_an_episode_is_drawn() -> None:
     trainer.step()
     moved = (trainer.chains != before).flatten(1).any(dim=1)
     assert moved.nonzero().flatten().tolist() == [7, 8, 9, 10, 11]
+
+
+def test_shifted_windows_look_like_the_beginning_of_an_episode() -> None:
+    def draw(time_shift: float) -> TrajectoryWindows:
+        config = small_config(time_shift=time_shift)
+        trainer = Trainer(toy_buffer(), toy_embodiment(), config, seed=0)
+        return trainer._draw_windows(np.arange(40))
+
+    plain, shifted = draw(0.0), draw(1.0)
+    assert torch.equal(plain.scored, shifted.scored)
+    assert torch.equal(plain.actions, shifted.actions)
+    assert (shifted.steps <= plain.steps).all()
+    assert (shifted.steps < plain.steps).any()
+    # What is scored is never before the start; what is, is hidden.
+    assert (shifted.steps[shifted.scored] >= 0).all()
+    assert not shifted.present[shifted.steps < 0].any()
+    assert shifted.present[shifted.scored].all()
