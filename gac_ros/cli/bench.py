@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gac_ros.cli import bench_training
 from gac_ros.cli.display import help_without_command, make_console, progress_bar
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ app = typer.Typer(
     invoke_without_command=True,
     rich_markup_mode=None,
 )
+
+app.command("training")(bench_training.training)
 
 
 class RedoName(str, Enum):
