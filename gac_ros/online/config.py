@@ -59,7 +59,9 @@ class OnlineConfig(BaseModel):
     online_share: float | None = Field(default=None, gt=0.0, lt=1.0)
     target: TargetConfig = TargetConfig()
     initial: TrainingConfig = TrainingConfig()
-    finetune: TrainingConfig = TrainingConfig(iterations=300)
+    finetune: TrainingConfig = TrainingConfig(
+        iterations=300, time_shift=0.5, planner=PlannerConfig(consensus_size=4)
+    )
 
     def rounds(self) -> list[int]:
         """Episodes of each round; the last one may be shorter."""

@@ -29,7 +29,12 @@ from gac_ros import __version__
 from gac_ros.checkpoint import find_checkpoint, load_checkpoint, resolve_device, save_checkpoint
 from gac_ros.embodiment import find_embodiment
 from gac_ros.errors import CheckpointError, ConfigurationError, EpisodeError, OutputError
-from gac_ros.evaluation.evaluate import EvaluationRequest, evaluate, open_transport
+from gac_ros.evaluation.evaluate import (
+    EvaluationRequest,
+    evaluate,
+    load_checkpoint_for,
+    open_transport,
+)
 from gac_ros.evaluation.results import EpisodeResult, Transport
 from gac_ros.evaluation.seeds import online_seed, tuning_seed
 from gac_ros.online.config import OnlineConfig, collecting_planner
@@ -152,6 +157,11 @@ def _open_run(request: OnlineRequest) -> list[Path]:
         raise ConfigurationError(
             "online learning needs something to begin with: --initial-data, --checkpoint or both"
         )
+    # A mistake must not leave a run behind that could only be resumed.
+    embodiment = find_embodiment(request.robot)
+    resolve_device(request.device)
+    if request.checkpoint is not None:
+        load_checkpoint_for(embodiment, request.checkpoint)
     bags = choose_bags(request.initial_data, request.keep) if request.initial_data else []
     content = {
         "request": request.identity(),
