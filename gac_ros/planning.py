@@ -70,7 +70,7 @@ class PlannerConfig(BaseModel):
     explore_increment: float = Field(default=0.5, ge=0.0)
     explore_target: float | None = None
     explore_raise: float | None = Field(default=None, ge=0.0)
-    explore_known_share: float = Field(default=0.75, ge=0.0, le=1.0)
+    explore_known_share: float = Field(default=0.5, ge=0.0, le=1.0)
     posterior_weight: float = Field(default=1.0, gt=0.0)
 
 
