@@ -1,0 +1,49 @@
+"""gac bench."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gac_ros.bench.learning.records import write_record
+from gac_ros.cli.app import main
+from tests.bench.learning.example_runs import example_record
+
+pytestmark = pytest.mark.usefixtures("signals_as_before")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--tasks", "pointmaze_huge"], "choose among pointmaze_umaze"),
+        (["--methods", "gac,sac"], "unknown method 'sac'"),
+        (["--seeds", "a"], "give whole numbers"),
+        (["--config", "settings.yaml"], "--variant"),
+        (["--variant", "../up"], "letters"),
+    ],
+)
+def test_a_wrong_option_is_one_line_before_anything_runs(
+    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", "learning", *arguments]) == 2
+    errors = capsys.readouterr().err
+    assert complaint in errors
+    assert errors.count("\n") == 1
+
+
+def test_what_cannot_be_run_is_told_and_does_not_fail(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = ["--results", str(tmp_path / "r"), "--work", str(tmp_path / "w")]
+    chosen = ["--tasks", "hopper_medium", "--methods", "gac,data_mean", "--seeds", "0"]
+    assert main(["bench", "learning", *chosen, *folders]) == 0
+    assert "2 runs left as before: " in capsys.readouterr().err
+
+
+def test_the_report_is_rendered_from_a_folder_of_runs(tmp_path: Path) -> None:
+    write_record(tmp_path / "results" / "learning", example_record())
+    page = tmp_path / "results.md"
+    arguments = ["--results", str(tmp_path / "results"), "--out", str(page)]
+    assert main(["bench", "report", *arguments]) == 0
+    assert "pointmaze_umaze" in page.read_text()
