@@ -285,7 +285,6 @@ class _Run:
         robot = self._cell.task.robot
         episodes = [
             EpisodeRecord(
-                seed=None,
                 episode_return=float(value),
                 score=normalized(robot, float(value)),
                 length=int(length),
@@ -318,7 +317,11 @@ class _Run:
             actor, self._seeds, processes=request.processes, on_episode=self._count
         )
         training = {"recipe": method.recipe.name, "iterations": settings.iterations}
-        return self._executed(rollouts, times, training)
+        episodes, spent, facts = self._executed(rollouts, times, training)
+        if settings.method == "behaviour_cloning":
+            # It learns no returns, so it predicts none.
+            episodes = [e.model_copy(update={"predicted_return": None}) for e in episodes]
+        return episodes, spent, facts
 
     def _library(self, method: LibraryMethod) -> Executed:
         request, cell = self._request, self._cell

@@ -17,8 +17,12 @@ from gac_ros.planning import Mode, PlannerConfig
 from gac_ros.training.config import TrainingConfig, training_config
 
 BEST_SHARE = 0.1
-# Of the planner's settings those that LPT's sampling reads.
-_POSTERIOR_SETTINGS = {"langevin_steps", "langevin_step_size", "posterior_weight"}
+# Beginnings of the planner's settings that a mode never reads: they cannot make a run stale.
+_UNREAD: Mapping[Mode, tuple[str, ...]] = {
+    "exploit": ("explore_", "langevin_", "posterior_"),
+    "explore": ("exploit_", "posterior_"),
+    "posterior": ("candidates", "consensus_", "exploit_", "explore_", "shell_", "start", "trust_"),
+}
 Rewards = Literal["steps", "end"]
 
 
@@ -69,15 +73,17 @@ class ModelMethod:
         content = settings.model_dump(mode="json")
         content["model"] = settings.model_for(embodiment).model_dump(mode="json")
         planner = PlannerConfig.model_validate({**content.pop("planner"), **self.planner})
-        if settings.method == "behaviour_cloning":
-            used: set[str] | None = set()  # there is nothing to plan
-        else:
-            used = _POSTERIOR_SETTINGS if self.mode == "posterior" else None
+        read = {
+            name: value
+            for name, value in planner.model_dump(mode="json").items()
+            if not name.startswith(_UNREAD[self.mode])
+        }
         return {
             "training": content,
             "best_share": self.recipe.best_share,
             "mode": self.mode,
-            "planner": planner.model_dump(mode="json", include=used),
+            # Behaviour cloning has nothing to plan.
+            "planner": {} if settings.method == "behaviour_cloning" else read,
         }
 
 
@@ -117,15 +123,16 @@ class DataMethod:
 Method = ModelMethod | LibraryMethod | DataMethod
 
 _GAC = Recipe("gac")
-_CLONING = Recipe("behaviour_cloning", {"method": "behaviour_cloning"})
+# Without what GAC adds to the training: the baselines' episodes are drawn uniformly.
+_PLAIN = {"return_weighting": 0.0, "time_shift": 0.0}
+_CLONING = Recipe("behaviour_cloning", {"method": "behaviour_cloning", **_PLAIN})
 _CLONING_BEST = Recipe(
-    "behaviour_cloning_best_10", {"method": "behaviour_cloning"}, best_share=BEST_SHARE
+    "behaviour_cloning_best_10",
+    {"method": "behaviour_cloning", **_PLAIN},
+    best_share=BEST_SHARE,
 )
-# As published: episodes drawn uniformly, three Langevin moves an iteration, a return that depends
-# on the plan alone.
-_LPT = Recipe(
-    "lpt", {"return_weighting": 0.0, "langevin_steps": 3}, model={"return_sees_start": False}
-)
+# As published: three Langevin moves an iteration, a return that depends on the plan alone.
+_LPT = Recipe("lpt", {"langevin_steps": 3, **_PLAIN}, model={"return_sees_start": False})
 
 # In the order in which they are run: those of d3rlpy are given the computing time that GAC took.
 METHODS: tuple[Method, ...] = (

@@ -28,7 +28,7 @@ all seeds; the spread between training seeds stands beside it in the tables of e
   three Langevin moves an iteration, a return that depends on the plan alone; a plan is a sample of
   p(z0) p(y | z)^w, y being the data's best return. One training serves both w.
 - **Behaviour cloning** is the same network with a plan that is always zero, on all episodes or on
-  the best 10 %.
+  the best 10 %, drawn uniformly.
 - **TD3+BC, IQL, CQL** and the **Decision Transformer** are d3rlpy's, with its defaults and what its
   own reproduction scripts add to them (standardised observations for TD3+BC and the Decision
   Transformer, IQL's return scaling, CQL's larger networks), without learning-rate schedules that

@@ -67,7 +67,7 @@ class DataSummary(_Frozen):
 class EpisodeRecord(_Frozen):
     """One evaluated episode; see `EpisodeResult`. The seed is None for a recorded one."""
 
-    seed: int | None
+    seed: int | None = None
     episode_return: float
     score: float
     length: int
@@ -186,8 +186,8 @@ def write_record(results: Path, record: RunRecord) -> Path:
         OutputError: it cannot be written.
     """
     path = record_path(results, record.task, record.method, record.seed)
-    content = record.model_dump(mode="json")
-    episodes = content.pop("episodes")
+    content = record.model_dump(mode="json", exclude={"episodes"})
+    episodes = [episode.model_dump(mode="json", exclude_none=True) for episode in record.episodes]
     # One episode a line: readable, and small enough to keep under version control.
     lines = ",\n".join(f"  {json.dumps(episode, allow_nan=False)}" for episode in episodes)
     head = json.dumps(content, indent=1, allow_nan=False).removesuffix("\n}")
@@ -215,5 +215,19 @@ def read_records(results: Path) -> Iterator[RunRecord]:
 
 
 def is_stale(record: RunRecord, config: dict[str, Any]) -> bool:
-    """Whether a run was made with another configuration than the present one."""
-    return json.dumps(record.config, sort_keys=True) != json.dumps(config, sort_keys=True)
+    """Whether a run was made with another configuration than the present one.
+
+    A setting that the record does not know and that is off now (0, false, null) changes nothing.
+    """
+    return _differs(record.config, json.loads(json.dumps(config)))
+
+
+def _differs(recorded: Any, present: Any) -> bool:
+    if not (isinstance(recorded, dict) and isinstance(present, dict)):
+        return bool(recorded != present)
+    if recorded.keys() - present.keys():
+        return True
+    return any(
+        _differs(recorded[key], value) if key in recorded else bool(value)
+        for key, value in present.items()
+    )

@@ -21,7 +21,9 @@ from gac_ros.bench.learning.records import (
 )
 from gac_ros.bench.learning.tasks import TASKS, find_task
 from gac_ros.buffer.dataset import EpisodeBuffer
+from gac_ros.embodiment import find_embodiment
 from gac_ros.evaluation.seeds import Purpose, episode_seed
+from gac_ros.training.config import TrainingConfig
 from tests.bench.learning.conftest import SMALL, SMALL_TASK, MakeRequest
 
 
@@ -192,3 +194,13 @@ def test_the_first_tasks_get_all_seeds_before_the_others_get_any() -> None:
 def test_gac_comes_before_the_methods_that_get_its_time() -> None:
     (first, *_) = [cell.method.name for cell in cells(TASKS[:1], METHODS[::-1], [0])][1:]
     assert first == "gac"
+
+
+def test_baselines_are_trained_without_what_gac_adds() -> None:
+    embodiment = find_embodiment("pointmaze_umaze")
+    for name in ("behaviour_cloning", "behaviour_cloning_best_10", "lpt_w1"):
+        training = find_method(name).config(TrainingConfig(), embodiment)["training"]
+        assert training["return_weighting"] == 0.0
+    planner = find_method("gac").config(TrainingConfig(), embodiment)["planner"]
+    assert "exploit_steps" in planner
+    assert "posterior_weight" not in planner

@@ -57,6 +57,14 @@ def test_a_run_with_other_settings_is_stale() -> None:
     assert summarize([other])["pointmaze_umaze", "gac"].stale
 
 
+def test_a_setting_that_is_new_and_off_makes_no_run_stale() -> None:
+    record = example_record()
+    assert not is_stale(record, {**record.config, "new": 0.0, "other": None})
+    assert is_stale(record, {**record.config, "new": 0.5})
+    fewer = {key: value for key, value in record.config.items() if key != "mode"}
+    assert is_stale(record, fewer)
+
+
 def test_settings_that_differ_are_named_with_both_values() -> None:
     default = {"training": {"rate": 1.0, "steps": 1}, "mode": "exploit"}
     assert config_differences(default, default) == []
