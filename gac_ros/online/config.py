@@ -37,8 +37,8 @@ class OnlineConfig(BaseModel):
             confidence (one-sided, paired over starts).
         after_rejection: whether the next round fine-tunes and collects with the refused candidate
             (`continue`) or with the incumbent again (`restart`).
-        new_chains: where the latent chains of collected episodes start: at the `plan` that acted,
-            or at a sample of the `prior`.
+        new_chains: what is done with the latent chains of collected episodes: they are `held` at
+            the plan that acted, start at that `plan`, or start at a sample of the `prior`.
         online_share: share of the batches drawn from collected episodes; None draws them as all
             others.
         target: of exploration.
@@ -55,7 +55,7 @@ class OnlineConfig(BaseModel):
     gate_episodes: int = Field(default=40, ge=0)
     gate_confidence: float = Field(default=0.8, ge=0.5, lt=1.0)
     after_rejection: Literal["continue", "restart"] = "continue"
-    new_chains: Literal["plan", "prior"] = "plan"
+    new_chains: Literal["held", "plan", "prior"] = "held"
     online_share: float | None = Field(default=None, gt=0.0, lt=1.0)
     target: TargetConfig = TargetConfig()
     initial: TrainingConfig = TrainingConfig()

@@ -50,6 +50,7 @@ from gac_ros.online.results import (
     write_json,
 )
 from gac_ros.online.target import Target, make_target, next_reach
+from gac_ros.online.trainer import KnownPlansTrainer
 from gac_ros.planning import Mode
 from gac_ros.training.config import TrainingConfig
 from gac_ros.training.rescale import rescale_returns
@@ -312,9 +313,10 @@ class _Run:
         if learner is not None:
             parent = load_checkpoint(learner, self._request.device)
             parent = rescale_returns(parent, experience.returns)
-            plans = experience.plans if self._config.new_chains == "plan" else {}
-            chains = {**plans, **known_chains(learner)}
-        return Trainer(
+            chains = known_chains(learner)
+        if self._config.new_chains == "plan":
+            chains = {**experience.plans, **chains}
+        return KnownPlansTrainer(
             experience.buffer(),
             self._embodiment,
             config,
@@ -323,6 +325,7 @@ class _Run:
             parent=parent,
             parent_chains=chains,
             emphasis=experience.emphasis(self._config.online_share),
+            known=experience.plans if self._config.new_chains == "held" else {},
         )
 
     def _train(self, trainer: Trainer, number: int, name: str) -> Path:
