@@ -89,7 +89,7 @@ class FoldedDecoder:
     def __init__(self, generator: Generator) -> None:
         config = self._config = generator.config
         width = config.width
-        observed = config.observation_size
+        observed = config.observation_features
         weight = _centred(_array(generator.embed_observation.weight))
         self._embed = _packed(weight[:, :observed])
         self._embed_time = _packed(weight[:, observed:])
@@ -101,6 +101,10 @@ class FoldedDecoder:
             )
         bias = _centred(_array(generator.embed_observation.bias))
         self._embed_bias = bias.astype(np.float32)
+        octaves = 2.0 ** np.arange(config.observation_frequencies)
+        self._octaves = (0.5 * np.pi * octaves).astype(np.float32)
+        self._observed = np.zeros(observed, dtype=np.float32)
+        self._angles = np.zeros((config.observation_size, len(octaves)), dtype=np.float32)
         self._frequencies = np.arange(1, config.time_frequencies + 1, dtype=np.float32)
         self._time_features = np.zeros(1 + 2 * config.time_frequencies, dtype=np.float32)
         self._time_rows = [self._time_row(step) for step in range(config.episode_length)]
@@ -134,7 +138,7 @@ class FoldedDecoder:
         if self._embed_action is not None:
             np.dot(self._embed_action, self._previous, out=token)
             self._take(token)
-        np.dot(self._embed, observation, out=token)
+        np.dot(self._embed, self._observation_features(observation), out=token)
         in_table = self._step < len(self._time_rows)  # no episode should be longer
         row = self._time_rows[self._step] if in_table else self._time_row(self._step)
         np.add(token, row, out=token)
@@ -144,6 +148,16 @@ class FoldedDecoder:
         if self._embed_action is not None:
             np.clip(mean, -1.0, 1.0, out=self._previous[:-1])
         return mean
+
+    def _observation_features(self, observation: Float32) -> Float32:
+        """See `generator.observation_features`; the next call overwrites it."""
+        features, angles, size = self._observed, self._angles, len(observation)
+        features[:size] = observation
+        np.multiply(observation[:, None], self._octaves, out=angles)
+        flat = angles.reshape(-1)
+        np.sin(flat, out=features[size : size + len(flat)])
+        np.cos(flat, out=features[size + len(flat) :])
+        return features
 
     def _take(self, token: Float32) -> None:
         for layer in self._layers:

@@ -25,6 +25,17 @@ def time_features(steps: Tensor, config: ModelConfig) -> Tensor:
     return torch.cat((phase, torch.sin(angles), torch.cos(angles)), dim=-1)
 
 
+def observation_features(observations: Tensor, config: ModelConfig) -> Tensor:
+    """Observations and octaves of sines and cosines of them. (..., O) -> (..., O (1 + 2 F)).
+
+    The lowest octave has a period of four standard deviations. A network learns smooth functions
+    first; these inputs give it the steep ones too (Fourier features, arXiv 2006.10739).
+    """
+    octaves = 2.0 ** torch.arange(config.observation_frequencies, device=observations.device)
+    angles = (observations[..., None] * (0.5 * math.pi * octaves)).flatten(-2)
+    return torch.cat((observations, torch.sin(angles), torch.cos(angles)), dim=-1)
+
+
 class Layer(nn.Module):
     """Pre-norm Transformer layer: self-attention over the window, cross-attention to z, MLP."""
 
@@ -118,8 +129,7 @@ class Generator(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        time_size = 1 + 2 * config.time_frequencies
-        self.embed_observation = nn.Linear(config.observation_size + time_size, config.width)
+        self.embed_observation = nn.Linear(config.state_features, config.width)
         self.embed_action = (
             nn.Linear(config.action_size, config.width) if config.action_tokens else None
         )
@@ -130,7 +140,8 @@ class Generator(nn.Module):
 
     def _embed(self, observations: Tensor, previous_actions: Tensor, steps: Tensor) -> Tensor:
         """Tokens of steps (B, L): (B, L, width), or (B, 2 L, width) with action tokens."""
-        inputs = torch.cat((observations, time_features(steps, self.config)), dim=-1)
+        features = observation_features(observations, self.config)
+        inputs = torch.cat((features, time_features(steps, self.config)), dim=-1)
         states = self.embed_observation(inputs)
         if self.embed_action is None:
             return states

@@ -48,6 +48,7 @@ def episode(generator: Generator, length: int, seed: int = 0) -> tuple[np.ndarra
         {"layers": 1, "heads": 1},
         {"heads": 16},
         {"time_frequencies": 0},
+        {"observation_frequencies": 3},
         {"plan_tokens": 1},
         {"observation_size": 1, "action_size": 1},
     ],
