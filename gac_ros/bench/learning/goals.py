@@ -83,9 +83,10 @@ def _ahead(name: str, rival: str, ours: CellSummary | None, theirs: CellSummary 
 
 
 def _within_time(name: str, ours: CellSummary | None) -> Goal:
-    text = f"training within {MINUTES:.0f} minutes"
+    # It keeps one core busy: on an idle machine the wall clock says the same, on a shared one more.
+    text = f"training within {MINUTES:.0f} minutes of processor time"
     spent = [record.times.training for record in ours.records] if ours else []
-    minutes = [times.wall / 60.0 for times in spent if times is not None]
+    minutes = [times.cpu / 60.0 for times in spent if times is not None]
     if not minutes:
         return Goal(name, text)
     return Goal(name, text, f"{max(minutes):.1f} min at most", max(minutes) <= MINUTES)

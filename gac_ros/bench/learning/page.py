@@ -14,6 +14,7 @@ from gac_ros.errors import ConfigurationError
 from gac_ros.training.config import TrainingConfig
 
 _STALE = "†"
+_DATA = "data_mean"
 _HOW = """\
 Every method learns from the same episodes and is evaluated on the same starts, by the same control
 loop that drives a robot. A score is normalised: 0 is the random policy, 100 the expert (the mazes'
@@ -36,6 +37,10 @@ all seeds; the spread between training seeds stands beside it in the tables of e
   the task, on one core as well; how many gradient steps that was is in the tables. *step rewards*:
   they see each step's reward. *end*: they see the return with the last action and nothing before,
   as GAC does. The Decision Transformer asks for the data's best return.
+
+Methods of the package train for the same number of iterations; LPT's three Langevin moves make each
+of them longer. Other work may have shared the machine: compare processor times, not wall-clock
+times.
 """
 
 
@@ -85,27 +90,28 @@ def learning_section(table: Table, plots: list[str], folder: str) -> Iterator[st
     yield from _provenance(table)
 
 
-def score_table(table: Table, methods: Mapping[str, str] | None = None) -> Iterator[str]:
+def score_table(table: Table) -> Iterator[str]:
     """Methods by tasks."""
-    titles = methods or {method.name: method.title for method in METHODS}
     tasks = [task.name for task in TASKS]
+    learned = {key: cell.mean for key, cell in table.items() if key[1] != _DATA}
     best = {
-        task: max((cell.mean for (name, _), cell in table.items() if name == task), default=None)
+        task: max((mean for key, mean in learned.items() if key[0] == task), default=None)
         for task in tasks
     }
     rows = []
-    for method, title in titles.items():
-        row = [title]
+    for method in METHODS:
+        row = [method.title]
         for task in tasks:
-            cell = table.get((task, method))
-            row.append("" if cell is None else _score(cell, bold=cell.mean == best[task]))
+            cell, mean = table.get((task, method.name)), learned.get((task, method.name))
+            bold = mean is not None and mean == best[task]
+            row.append("" if cell is None else _score(cell, bold=bold))
         rows.append(row)
     yield from markdown_table(["", *tasks], rows)
 
 
 def _score(cell: CellSummary, *, bold: bool = False) -> str:
     mean = f"**{cell.mean:.1f}**" if bold else f"{cell.mean:.1f}"
-    seeds = "" if cell.records[0].method == "data_mean" else f" ({len(cell.records)})"
+    seeds = "" if cell.records[0].method == _DATA else f" ({len(cell.records)})"
     return f"{mean} ± {cell.half_width:.1f}{seeds}{_STALE if cell.stale else ''}"
 
 
@@ -143,7 +149,7 @@ def _task_section(task: str, table: Table) -> Iterator[str]:
     titles = {method.name: method.title for method in METHODS}
     rows = []
     for (name, method), cell in table.items():
-        if name != task or method == "data_mean":
+        if name != task or method == _DATA:
             continue
         low, high = cell.statistics["score_interval"] or (cell.mean, cell.mean)
         error = cell.statistics["score_standard_error"]
