@@ -71,7 +71,7 @@ class Checkpoint:
         normalizer: of the training data.
         embodiment: the contract it was trained for.
         planner: settings of the planner.
-        best_plans: z0 (M, N, D) of the training data with the highest value, best first.
+        best_plans: z0 (M, N, D), best first: see `Planner`.
         starts: first observations (S, O) of the training data, normalised.
         lineage: where it comes from.
         digest: SHA-256 over description and weights; empty before it was saved.

@@ -28,7 +28,9 @@ class ModelConfig(BaseModel):
         observation_frequencies: octaves of sines and cosines of each observation that the actor
             sees beside the observation itself. A policy that changes from one cell of a maze to
             the next is learned several times faster with them.
-        time_frequencies: sine/cosine pairs of the episode's phase.
+        time_frequencies: sine/cosine pairs of the episode's phase t / H, beside the phase itself; 0:
+            the actor does not know the time. Knowing it, it expects to be where the data were by
+            then, and a late robot gets stuck.
         return_heads: members of the return ensemble.
         return_hidden: hidden width of each member.
         return_sees_start: whether the return also depends on the first observation. Without it a
@@ -50,10 +52,10 @@ class ModelConfig(BaseModel):
     width: int = Field(default=64, gt=0)
     layers: int = Field(default=2, gt=0)
     heads: int = Field(default=4, gt=0)
-    context: int = Field(default=5, gt=0)
+    context: int = Field(default=2, gt=0)
     action_tokens: bool = False
-    observation_frequencies: int = Field(default=0, ge=0, le=8)
-    time_frequencies: int = Field(default=4, ge=0)
+    observation_frequencies: int = Field(default=2, ge=0, le=8)
+    time_frequencies: int = Field(default=0, ge=0)
     return_heads: int = Field(default=5, gt=0)
     return_hidden: int = Field(default=128, gt=0)
     return_sees_start: bool = True
@@ -74,7 +76,12 @@ class ModelConfig(BaseModel):
     @property
     def state_features(self) -> int:
         """Numbers that a state's token is made from: the observation's and the time's."""
-        return self.observation_features + 1 + 2 * self.time_frequencies
+        return self.observation_features + self.time_features
+
+    @property
+    def time_features(self) -> int:
+        """Numbers that the actor sees of the time."""
+        return 1 + 2 * self.time_frequencies if self.time_frequencies else 0
 
     @property
     def plan_size(self) -> int:

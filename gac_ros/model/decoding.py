@@ -106,7 +106,7 @@ class FoldedDecoder:
         self._observed = np.zeros(observed, dtype=np.float32)
         self._angles = np.zeros((config.observation_size, len(octaves)), dtype=np.float32)
         self._frequencies = np.arange(1, config.time_frequencies + 1, dtype=np.float32)
-        self._time_features = np.zeros(1 + 2 * config.time_frequencies, dtype=np.float32)
+        self._time_features = np.zeros(config.time_features, dtype=np.float32)
         self._time_rows = [self._time_row(step) for step in range(config.episode_length)]
         layers = [layer for layer in generator.layers if isinstance(layer, Layer)]
         self._layers = [_FoldedLayer(layer) for layer in layers]
@@ -166,6 +166,8 @@ class FoldedDecoder:
 
     def _time_row(self, step: int) -> Float32:
         """What time and bias add to the token of a step, (width,); see `time_features`."""
+        if not self._config.time_features:
+            return self._embed_bias
         phase = np.float32(step) / np.float32(self._config.episode_length)
         angles = np.float32(np.pi) * phase * self._frequencies
         features = self._time_features

@@ -110,8 +110,9 @@ class GacModel(nn.Module):
         )
         error = (flat(windows.actions)[:, windows.burn_in :] - mean) / self.config.action_std
         per_step = -0.5 * error.square().sum(-1) * flat(windows.scored)[:, windows.burn_in :]
-        per_episode = per_step.view(batch, -1).sum(-1)
-        scored = windows.scored.view(batch, -1).sum(-1).clamp(min=1)
+        # Not view(batch, -1): a process may have no episode of a batch.
+        per_episode = per_step.view(batch, count, length - windows.burn_in).sum((1, 2))
+        scored = windows.scored.sum((1, 2)).clamp(min=1)
         return per_episode * windows.lengths / scored
 
     def log_joint(self, z0: Tensor, windows: TrajectoryWindows, y: Tensor) -> LogJoint:

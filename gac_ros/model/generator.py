@@ -18,7 +18,9 @@ from gac_ros.model.config import ModelConfig
 
 
 def time_features(steps: Tensor, config: ModelConfig) -> Tensor:
-    """Phase of the episode: t / H and sines and cosines of it. (...) -> (..., 1 + 2 F)."""
+    """Phase of the episode: t / H and sines and cosines of it. (...) -> (..., 1 + 2 F or 0)."""
+    if config.time_frequencies == 0:
+        return torch.empty((*steps.shape, 0), device=steps.device)
     phase = steps.clamp(min=0).to(torch.float32).unsqueeze(-1) / config.episode_length
     frequencies = torch.arange(1, config.time_frequencies + 1, device=steps.device)
     angles = math.pi * phase * frequencies

@@ -8,17 +8,22 @@ import torch
 from torch import Tensor
 
 
-def langevin_move(
-    state: Tensor, gradient: Tensor, step_size: float, generator: torch.Generator
-) -> Tensor:
-    """One move z + s^2 / 2 * grad log p(z) + s * noise.
+def langevin_move(state: Tensor, gradient: Tensor, step_size: float, noise: Tensor) -> Tensor:
+    """One move z + s^2 / 2 * grad log p(z) + s * noise; all of one shape.
 
     The convention of LPT's code (arXiv 2402.04647): the paper's step is s^2 / 2.
     """
-    noise = torch.randn(
-        state.shape, generator=generator, device=generator.device, dtype=state.dtype
-    ).to(state.device)
     return state + 0.5 * step_size**2 * gradient + step_size * noise
+
+
+def standard_normal(like: Tensor, generator: torch.Generator, *, count: int) -> Tensor:
+    """Noise (count, ...) of the other dimensions, the dtype and the device of `like`.
+
+    Drawn where the generator is, so that every device sees the same numbers.
+    """
+    shape = (count, *like.shape[1:])
+    noise = torch.randn(shape, generator=generator, device=generator.device, dtype=like.dtype)
+    return noise.to(like.device)
 
 
 def sample_langevin(
@@ -37,5 +42,6 @@ def sample_langevin(
     for _ in range(steps):
         state.requires_grad_(True)
         (gradient,) = torch.autograd.grad(log_density(state).sum(), state)
-        state = langevin_move(state.detach(), gradient, step_size, generator)
+        noise = standard_normal(state, generator, count=len(state))
+        state = langevin_move(state.detach(), gradient, step_size, noise)
     return state

@@ -28,6 +28,10 @@ class TrainingConfig(BaseModel):
         langevin_steps: moves of each chain an iteration; the last one shares its backward pass
             with the weights' gradient. With 1 an iteration costs a third of one with LPT's 3.
         langevin_step_size: convention of `langevin_move`.
+        langevin_temperature: variance of the Langevin noise; 1 samples the posterior
+            p(z0 | tau, y), less samples p^(1 / temperature). At 1 a chain forgets between two
+            visits of its episode what it had learned of it, and over a long training the generator
+            learns to ignore plans.
         chain_warmup: iterations in which only chains move, before the weights learn.
         return_weighting: share of the batch drawn in proportion to the return above the worst
             (the rest uniformly). It tilts the likelihood towards good episodes on purpose; 0 is
@@ -40,6 +44,8 @@ class TrainingConfig(BaseModel):
         weight_decay: of AdamW.
         gradient_clip: largest norm of the weights' gradient.
         best_plans: chains of the highest value kept in the checkpoint for the planner.
+        explained_episodes: of the highest value, that a supported plan has to explain.
+        supported_plans: how many of the plans that explain them best are kept before the chains.
         planning_starts: first observations kept in the checkpoint, to judge plans over.
         log_every, save_every: iterations between log entries and checkpoints.
         keep_checkpoints: how many a run keeps.
@@ -50,12 +56,13 @@ class TrainingConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: Method = "gac"
-    iterations: int = Field(default=1500, gt=0)
+    iterations: int = Field(default=3000, gt=0)
     batch_episodes: int = Field(default=32, gt=0)
     windows: int = Field(default=8, gt=0)
     window_length: int = Field(default=8, gt=0)
     langevin_steps: int = Field(default=1, gt=0)
     langevin_step_size: float = Field(default=0.3, gt=0.0)
+    langevin_temperature: float = Field(default=0.3, ge=0.0)
     chain_warmup: int = Field(default=0, ge=0)
     return_weighting: float = Field(default=0.5, ge=0.0, le=1.0)
     time_shift: float = Field(default=0.0, ge=0.0, le=1.0)
@@ -64,9 +71,11 @@ class TrainingConfig(BaseModel):
     weight_decay: float = Field(default=1e-4, ge=0.0)
     gradient_clip: float = Field(default=1.0, gt=0.0)
     best_plans: int = Field(default=32, gt=0)
+    explained_episodes: int = Field(default=16, gt=0)
+    supported_plans: int = Field(default=4, ge=0)
     planning_starts: int = Field(default=64, gt=0)
     log_every: int = Field(default=20, gt=0)
-    save_every: int = Field(default=250, gt=0)
+    save_every: int = Field(default=500, gt=0)
     keep_checkpoints: int = Field(default=2, gt=0)
     model: dict[str, Any] = Field(default_factory=dict)
     planner: PlannerConfig = PlannerConfig()

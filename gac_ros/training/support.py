@@ -12,14 +12,14 @@ from torch import Tensor
 
 from gac_ros.model.gac import GacModel, TrajectoryWindows
 
-# Means over this many chains are tried: the best ones, and as many random draws of each size.
-_FIRST = (2, 3, 4, 6, 8, 12, 16, 24, 32)
-_DRAWN = {3: 12, 4: 12, 8: 12, 16: 6}
-_SINGLE = 16
+# Means over this many of the best chains are tried, and over random draws of them. A mean of fewer
+# than eight still carries much of the noise of its chains, and may explain and yet fall.
+_FIRST = (8, 12, 16, 24, 32)
+_DRAWN = {8: 12, 16: 12}
 
 
 def candidate_plans(chains: Tensor, generator: torch.Generator) -> Tensor:
-    """Single chains and means of several of them.
+    """Means of several chains; the chains themselves where there are fewer than eight.
 
     Args:
         chains: z0 (K, N, D), best first.
@@ -30,8 +30,9 @@ def candidate_plans(chains: Tensor, generator: torch.Generator) -> Tensor:
         chains share, but may lie between two ways to act.
     """
     count = len(chains)
-    plans = list(chains[:_SINGLE])
-    plans += [chains[:size].mean(0) for size in _FIRST if size <= count]
+    if count < _FIRST[0]:
+        return torch.cat((chains, chains.mean(0, keepdim=True)))
+    plans = [chains[:size].mean(0) for size in _FIRST if size <= count]
     for size, draws in _DRAWN.items():
         if size < count:
             for _ in range(draws):

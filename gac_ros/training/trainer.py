@@ -22,13 +22,17 @@ from gac_ros.checkpoint import Checkpoint, Lineage
 from gac_ros.embodiment import Embodiment
 from gac_ros.errors import ConfigurationError
 from gac_ros.model.gac import GacModel, LogJoint, TrajectoryWindows
-from gac_ros.model.langevin import langevin_move
+from gac_ros.model.langevin import langevin_move, standard_normal
 from gac_ros.normalization import Normalizer
 from gac_ros.planning import PlannerConfig
 from gac_ros.training.config import TrainingConfig
+from gac_ros.training.peers import Peers
+from gac_ros.training.support import candidate_plans, support
 
 # Behaviour cloning knows one plan, zero; there is nothing to optimise.
 _NO_PLAN = PlannerConfig(start="mode", candidates=1, exploit_steps=0)
+# An episode, to tell how well a plan explains it.
+_SUPPORT_WINDOWS = 16
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,11 @@ class Trainer:
         parent: a checkpoint to continue (fine-tuning): its weights and its normaliser are kept.
         parent_chains: its chains by episode id; episodes it knows go on from there.
         emphasis: (N,) factor on each episode's chance of being drawn; None is 1 for all.
+        peers: processes that train together, each with a trainer of equal arguments.
+
+    Attributes:
+        chains: z0 of every episode (N, n, D). With peers, those of the others' episodes are old
+            until `gather_chains`.
 
     Raises:
         ConfigurationError: no usable episode.
@@ -93,12 +102,14 @@ class Trainer:
         parent: Checkpoint | None = None,
         parent_chains: dict[str, Tensor] | None = None,
         emphasis: NDArray[np.float64] | None = None,
+        peers: Peers | None = None,
     ) -> None:
         self.config = config
         self.embodiment = embodiment
         self.seed = seed
         self.iteration = 0
         self.device = device or torch.device("cpu")
+        self.peers = peers or Peers()
         self._parent = parent
         self._buffer = buffer
         self._rng = np.random.default_rng(seed)
@@ -149,34 +160,68 @@ class Trainer:
     def step(self) -> StepReport:
         """One iteration: move the chains of a batch, then the weights."""
         indices = self._choose_episodes()
-        rows = torch.from_numpy(indices)
+        own = self.peers.own(indices)
+        rows = torch.from_numpy(indices[own])
         z0 = self.chains[rows].to(self.device)
         y = self._returns[rows.to(self.device)]
         for _ in range(self.config.langevin_steps - 1 if self._samples_plans else 0):
             z0.requires_grad_(True)
-            joint = self.model.log_joint(z0, self._draw_windows(indices), y)
+            joint = self.model.log_joint(z0, self._draw_windows(indices, own), y)
             (gradient,) = torch.autograd.grad(joint.total.sum(), z0)
-            z0 = self._move(z0.detach(), gradient)
+            z0 = self._move(z0.detach(), gradient, indices, own)
         # The last pass serves both: its gradient moves the chains and the weights.
         z0.requires_grad_(True)
-        joint = self.model.log_joint(z0, self._draw_windows(indices), y)
+        joint = self.model.log_joint(z0, self._draw_windows(indices, own), y)
         scale = float(self._lengths.mean()) * len(indices)
         self.optimizer.zero_grad(set_to_none=True)
         (-self._objective(joint).sum() / scale).backward()
         assert z0.grad is not None
-        gradient_norm = self._update_weights()
         if self._samples_plans:
-            self.chains[rows] = self._move(z0.detach(), -z0.grad * scale).cpu()
+            self.chains[rows] = self._move(z0.detach(), -z0.grad * scale, indices, own).cpu()
+        steps = torch.as_tensor(self._lengths[indices[own]], device=self.device)
+        figures = torch.stack(
+            (
+                (joint.actions.detach() / steps).sum(),
+                joint.returns.detach().sum(),
+                self.chains[rows].flatten(1).norm(dim=-1).sum().to(self.device),
+            )
+        )
+        log_actions, log_return, plan_norm = (self._sum_over_peers(figures) / len(indices)).tolist()
+        gradient_norm = self._update_weights()
         self.iteration += 1
-        steps = torch.as_tensor(self._lengths[indices], device=self.device)
         return StepReport(
             iteration=self.iteration,
-            log_actions=float((joint.actions.detach() / steps).mean()),
-            log_return=float(joint.returns.detach().mean()),
-            plan_norm=float(self.chains[rows].flatten(1).norm(dim=-1).mean()),
+            log_actions=log_actions,
+            log_return=log_return,
+            plan_norm=plan_norm,
             gradient_norm=gradient_norm,
             learning_rate=self.optimizer.param_groups[0]["lr"],
         )
+
+    def gather_chains(self) -> None:
+        """Fetch the chains of the other processes' episodes; every process must take part."""
+        if self.peers.count > 1:
+            own = torch.zeros_like(self.chains)
+            rows = torch.from_numpy(self.peers.own(np.arange(len(own))))
+            own[rows] = self.chains[rows]
+            self.chains = self.peers.total(own)
+
+    def _sum_over_peers(self, figures: Tensor) -> Tensor:
+        """Sum the weights' gradients, in place, and `figures` over the processes at once."""
+        if self.peers.count == 1:
+            return figures
+        parameters = list(self.model.parameters())
+        # With no episode of the batch, a process may have gradients of fewer weights than others;
+        # weights that none has a gradient of stay without.
+        known = torch.tensor([float(p.grad is not None) for p in parameters], device=self.device)
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+        message = torch.cat([*(gradient.flatten() for gradient in gradients), known, figures])
+        *sums, known, figures = self.peers.total(message).split(
+            [*(gradient.numel() for gradient in gradients), len(known), len(figures)]
+        )
+        for parameter, total, count in zip(parameters, sums, known.tolist(), strict=True):
+            parameter.grad = total.view_as(parameter).clone() if count else None
+        return figures
 
     @property
     def _samples_plans(self) -> bool:
@@ -186,8 +231,17 @@ class Trainer:
         """What is climbed: the whole joint, or only the actions in behaviour cloning."""
         return joint.total if self._samples_plans else joint.actions
 
-    def _move(self, z0: Tensor, gradient: Tensor) -> Tensor:
-        return langevin_move(z0, gradient, self.config.langevin_step_size, self._noise)
+    def _move(
+        self,
+        z0: Tensor,
+        gradient: Tensor,
+        indices: NDArray[np.int64],
+        own: NDArray[np.int64],
+    ) -> Tensor:
+        # As with windows, drawn for the whole batch.
+        noise = standard_normal(z0, self._noise, count=len(indices))[own]
+        noise *= math.sqrt(self.config.langevin_temperature)
+        return langevin_move(z0, gradient, self.config.langevin_step_size, noise)
 
     def _update_weights(self) -> float:
         learning_rate = self._learning_rate()
@@ -214,10 +268,21 @@ class Trainer:
         probabilities /= probabilities.sum()
         return self._rng.choice(len(uniform), size=count, replace=False, p=probabilities)
 
-    def _draw_windows(self, indices: NDArray[np.int64]) -> TrajectoryWindows:
+    def _draw_windows(
+        self,
+        indices: NDArray[np.int64],
+        own: NDArray[np.int64] | None = None,
+        *,
+        count: int | None = None,
+    ) -> TrajectoryWindows:
+        """Windows of a batch (B,), or only of those at the positions `own`.
+
+        They are drawn for the whole batch in any case, so that the processes' generators stay in
+        step. `count` windows an episode; None as many as the configuration says.
+        """
         config = self.config
         starts = stratified_starts(
-            self._lengths[indices], config.windows, config.window_length, self._rng
+            self._lengths[indices], count or config.windows, config.window_length, self._rng
         )
         windows = self._episodes.windows(
             indices, starts, burn_in=self.model.config.burn_in, length=config.window_length
@@ -232,7 +297,8 @@ class Trainer:
         previous[steps == 0] = 0.0
 
         def tensor(array: NDArray[Any]) -> Tensor:
-            return torch.from_numpy(array).to(self.device)
+            share = array if own is None else array[own]
+            return torch.from_numpy(share).to(self.device)
 
         return TrajectoryWindows(
             observations=tensor(windows.observations),
@@ -241,7 +307,7 @@ class Trainer:
             steps=tensor(steps),
             present=tensor(present),
             scored=tensor(windows.scored),
-            starts=self._starts[torch.from_numpy(indices).to(self.device)],
+            starts=self._starts[tensor(indices)],
             lengths=tensor(self._lengths[indices].astype(np.float32)),
             burn_in=self.model.config.burn_in,
         )
@@ -303,12 +369,7 @@ class Trainer:
         """What the trainer has learned so far, ready to save or to act."""
         some = np.random.default_rng(self.seed).permutation(len(self._lengths))
         starts = self._starts[torch.from_numpy(some[: self.config.planning_starts])]
-        # By the critic's mean over starts, not by the episodes' own returns, which owe a part to
-        # where they began.
-        with torch.no_grad():
-            plans = self.model.plan(self.chains.to(self.device))
-            value, _ = self.model.predicted_return(plans, starts)
-        best = value.cpu().argsort(descending=True, stable=True)[: self.config.best_plans]
+        best_plans = self._best_plans(starts)
         model = GacModel(self.model.config).to(self.device)
         model.load_state_dict(self.model.state_dict())
         return Checkpoint(
@@ -316,7 +377,7 @@ class Trainer:
             normalizer=self.normalizer,
             embodiment=self.embodiment,
             planner=self.config.planner if self._samples_plans else _NO_PLAN,
-            best_plans=self.chains[best].to(self.device),
+            best_plans=best_plans,
             starts=starts,
             lineage=Lineage(
                 method=self.config.method,
@@ -328,6 +389,27 @@ class Trainer:
                 package_version=__version__,
             ),
         )
+
+    @torch.no_grad()
+    def _best_plans(self, starts: Tensor) -> Tensor:
+        """Plans for the planner, best first: those that the data support, then the best chains."""
+        # By the critic's mean over starts, not by the episodes' own returns, which owe a part to
+        # where they began.
+        value, _ = self.model.predicted_return(self.model.plan(self.chains.to(self.device)), starts)
+        order = value.cpu().argsort(descending=True, stable=True)[: self.config.best_plans]
+        chains = self.chains[order].to(self.device)
+        if not self._samples_plans:
+            return chains
+        plans = candidate_plans(chains, torch.Generator().manual_seed(self.seed))
+        # Random states of its own, so that saving changes nothing.
+        rng, self._rng = self._rng, np.random.default_rng(self.seed + 2)
+        try:
+            best = order[: self.config.explained_episodes].numpy()
+            explained = support(self.model, plans, self._draw_windows(best, count=_SUPPORT_WINDOWS))
+        finally:
+            self._rng = rng
+        supported = explained.argsort(descending=True, stable=True)[: self.config.supported_plans]
+        return torch.cat((plans[supported], chains))
 
 
 def _return_weights(returns: NDArray[np.float64]) -> NDArray[np.float64]:

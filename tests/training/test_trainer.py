@@ -10,6 +10,7 @@ from gac_ros.errors import ConfigurationError, EmbodimentError
 from gac_ros.model.gac import TrajectoryWindows
 from gac_ros.resources import config_directory
 from gac_ros.training.config import TrainingConfig, load_training_config, training_config
+from gac_ros.training.support import support
 from gac_ros.training.trainer import Trainer
 from tests.toy import STEPS, toy_buffer, toy_embodiment, untrained_checkpoint
 
@@ -165,13 +166,26 @@ def test_the_settings_file_for_fine_tuning_is_valid() -> None:
     load_training_config(config_directory() / "train" / "finetune.yaml")
 
 
-def test_the_best_plans_come_first_by_their_value_over_the_starts(trained: Trainer) -> None:
+def test_the_chains_of_highest_value_over_the_starts_follow_the_supported_plans(
+    trained: Trainer,
+) -> None:
     checkpoint = trained.checkpoint()
     model = checkpoint.model
-    value, _ = model.predicted_return(model.plan(checkpoint.best_plans), checkpoint.starts)
+    chains = checkpoint.best_plans[trained.config.supported_plans :]
+    value, _ = model.predicted_return(model.plan(chains), checkpoint.starts)
     everyone, _ = model.predicted_return(model.plan(trained.chains), checkpoint.starts)
     assert (value.diff() <= 1e-6).all()
     assert torch.equal(value, everyone.sort(descending=True).values[: len(value)])
+
+
+def test_a_supported_plan_explains_the_best_episodes_better_than_their_chains_do(
+    trained: Trainer,
+) -> None:
+    count = trained.config.supported_plans
+    plans = trained.checkpoint().best_plans
+    best = np.argsort(-np.asarray(toy_buffer().returns))[: trained.config.explained_episodes]
+    explained = support(trained.model, plans, trained._draw_windows(best, count=32))
+    assert explained[:count].mean() > explained[count:].mean()
 
 
 def test_emphasis_decides_how_often_an_episode_is_drawn() -> None:

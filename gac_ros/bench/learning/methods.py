@@ -132,7 +132,11 @@ _CLONING_BEST = Recipe(
     best_share=BEST_SHARE,
 )
 # As published: three Langevin moves an iteration, a return that depends on the plan alone.
-_LPT = Recipe("lpt", {"langevin_steps": 3, **_PLAIN}, model={"return_sees_start": False})
+_LPT = Recipe(
+    "lpt",
+    {"langevin_steps": 3, "langevin_temperature": 1.0, **_PLAIN},
+    model={"return_sees_start": False},
+)
 
 # In the order in which they are run: those of d3rlpy are given the computing time that GAC took.
 METHODS: tuple[Method, ...] = (
