@@ -96,6 +96,7 @@ def train_library(
         ConfigurationError: the worker's environment is missing.
         WorkerError: it failed; its log says why.
     """
+    folder = folder.absolute()  # the worker has a working directory of its own
     record = folder / _RECORD_FILE
     with locked(folder.with_name(f".{folder.name}.lock")):
         if not record.is_file():

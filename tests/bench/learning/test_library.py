@@ -16,12 +16,24 @@ from gac_ros.bench.learning.library import (
     RewardedRobot,
     WorkerError,
     library_actor,
+    train_library,
 )
+from gac_ros.bench.learning.methods import LibraryMethod, find_method
 from gac_ros.bench.learning.records import read_records
 from gac_ros.bench.learning.tasks import load_data
 from gac_ros.sim import make_robot
 from tests.bench.learning.conftest import SMALL_TASK, MakeRequest
 
+# Writes what it was asked for, as a training does.
+TRAIN = """
+import json, sys, pathlib
+import numpy as np
+_, _, _, data, _, _, _, _, _, seed, _, budget, _, out = sys.argv
+print(json.dumps({"step": 1, "cpu": 0.5}))
+pathlib.Path(out).mkdir(parents=True)
+record = {"steps": 7, "episodes": len(np.load(data)["lengths"]), "seed": seed, "budget": budget}
+(pathlib.Path(out) / "training.json").write_text(json.dumps(record))
+"""
 FOLDER = Path(__file__).resolve().parents[3] / "benchmarks" / "value_based"
 # Speaks the worker's protocol; its action is the start flag and the last reward.
 ECHO = """
@@ -73,6 +85,28 @@ def test_a_worker_that_dies_is_one_line_with_its_log(tmp_path: Path, work: Path)
         pytest.raises(WorkerError, match="while it was acting"),
     ):
         act_until_it_ends(actor)
+
+
+def test_a_training_leaves_its_record_also_in_a_folder_named_from_here(
+    tmp_path: Path, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = load_data(SMALL_TASK, work=work, data_folder=tmp_path)
+    method = find_method("td3_bc_end")
+    assert isinstance(method, LibraryMethod)
+    monkeypatch.chdir(tmp_path)
+    library = worker(tmp_path, TRAIN)
+    told: list[float] = []
+
+    def tell(done: float, text: str) -> None:
+        told.append(done)
+
+    record = train_library(library, Path("models") / "m", method, data, 3, 1.5, tell)
+    assert record == {"steps": 7, "episodes": 4, "seed": "3", "budget": "1.5"}
+    assert told == [0.5]
+    assert [path.name for path in Path("models").glob("*.npz")] == []
+    # What is there is not trained again.
+    (tmp_path / "worker.py").unlink()
+    assert train_library(library, Path("models") / "m", method, data, 3, 1.5, tell) == record
 
 
 def test_the_budget_is_the_time_that_gac_took(make_request: MakeRequest, tmp_path: Path) -> None:
