@@ -86,7 +86,16 @@ setup(
         "bench": ["matplotlib"],
         # benchmarks/locomotion_data.py learns with it what the locomotion benchmark's data show.
         "sb3": ["stable-baselines3"],
-        "test": ["hypothesis", "matplotlib", "pytest", "pytest-timeout", "scipy"],
+        # `gac train --processes N`.
+        "distributed": ["lightning-fabric>=2.4"],
+        "test": [
+            "hypothesis",
+            "lightning-fabric>=2.4",
+            "matplotlib",
+            "pytest",
+            "pytest-timeout",
+            "scipy",
+        ],
         "dev": [
             "colcon-bash",
             "colcon-core",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,10 +13,13 @@ import typer
 from gac_ros.cli.display import make_console, progress_bar
 
 if TYPE_CHECKING:
+    import torch
+
     from gac_ros.buffer.dataset import EpisodeBuffer
     from gac_ros.checkpoint import Checkpoint
     from gac_ros.embodiment import Embodiment
     from gac_ros.training.config import TrainingConfig
+    from gac_ros.training.peers import Peers
     from gac_ros.training.trainer import StepReport, Trainer
 
 
@@ -66,6 +69,15 @@ Threads = Annotated[
         help="CPU threads. The model is small: more than one or two slow it down.",
     ),
 ]
+Processes = Annotated[
+    int,
+    typer.Option(
+        "--processes",
+        min=1,
+        help="Processes that share each batch, and so many CUDA devices with --device cuda. The "
+        "result is that of one process, but for rounding. Needs the extra 'distributed'.",
+    ),
+]
 
 
 def train(
@@ -94,6 +106,7 @@ def train(
     resume: Resume = False,
     device: TrainingDevice = "cpu",
     threads: Threads = 1,
+    processes: Processes = 1,
 ) -> None:
     """Learn a checkpoint from recorded episodes.
 
@@ -107,8 +120,9 @@ def train(
     changes = {"iterations": iterations, "method": None if method is None else method.value}
     settings = _settings(config, changes)
     embodiment = None if robot is None else find_embodiment(robot)
-    trainer = _make_trainer(data, settings, seed, device, threads, embodiment=embodiment)
-    _run(trainer, out, resume)
+    with _processes(processes, device, threads) as (peers, target):
+        trainer = _make_trainer(data, settings, seed, target, peers, embodiment=embodiment)
+        _run(trainer, out, resume)
 
 
 def finetune(
@@ -124,6 +138,7 @@ def finetune(
     resume: Resume = False,
     device: TrainingDevice = "cpu",
     threads: Threads = 1,
+    processes: Processes = 1,
 ) -> None:
     """Continue a model with more episodes.
 
@@ -133,23 +148,37 @@ def finetune(
     Example: `gac finetune --from runs/umaze --data episodes/umaze --data episodes/explored
     --out runs/umaze-2`
     """
-    from gac_ros.checkpoint import find_checkpoint, load_checkpoint, resolve_device
+    from gac_ros.checkpoint import find_checkpoint, load_checkpoint
     from gac_ros.resources import config_directory
 
     settings = _settings(
         config or config_directory() / "train" / "finetune.yaml", {"iterations": iterations}
     )
-    checkpoint = load_checkpoint(find_checkpoint(parent), resolve_device(device))
-    trainer = _make_trainer(
-        data,
-        settings,
-        seed,
-        device,
-        threads,
-        embodiment=checkpoint.embodiment,
-        parent=checkpoint,
-    )
-    _run(trainer, out, resume)
+    with _processes(processes, device, threads) as (peers, target):
+        checkpoint = load_checkpoint(find_checkpoint(parent), target)
+        trainer = _make_trainer(
+            data,
+            settings,
+            seed,
+            target,
+            peers,
+            embodiment=checkpoint.embodiment,
+            parent=checkpoint,
+        )
+        _run(trainer, out, resume)
+
+
+@contextmanager
+def _processes(count: int, device: str, threads: int) -> Iterator[tuple[Peers, torch.device]]:
+    """This process's place among those that train, and its device."""
+    import torch
+
+    from gac_ros.checkpoint import resolve_device
+    from gac_ros.training.distributed import training_processes
+
+    torch.set_num_threads(threads)
+    with training_processes(count, resolve_device(device)) as place:
+        yield place
 
 
 def _settings(path: Path | None, changes: dict[str, Any]) -> TrainingConfig:
@@ -164,34 +193,31 @@ def _make_trainer(
     data: list[Path],
     settings: TrainingConfig,
     seed: int,
-    device: str,
-    threads: int,
+    device: torch.device,
+    peers: Peers,
     *,
     embodiment: Embodiment | None = None,
     parent: Checkpoint | None = None,
 ) -> Trainer:
-    import torch
-
     from gac_ros.buffer.dataset import EpisodeBuffer
-    from gac_ros.checkpoint import resolve_device
     from gac_ros.training.state import known_chains
     from gac_ros.training.trainer import Trainer
 
-    torch.set_num_threads(threads)
-    target = resolve_device(device)
-    console = make_console()
-    with console.status("reading episodes"):
+    leads = peers.rank == 0
+    with make_console().status("reading episodes") if leads else nullcontext():
         buffer = EpisodeBuffer.open(data, embodiment=embodiment)
-    _describe_data(buffer)
+    if leads:
+        _describe_data(buffer)
     chains = known_chains(parent.path) if parent and parent.path else None
     return Trainer(
         buffer,
         embodiment or _recorded_embodiment(buffer),
         settings,
         seed=seed,
-        device=target,
+        device=device,
         parent=parent,
         parent_chains=chains,
+        peers=peers,
     )
 
 
@@ -218,6 +244,9 @@ def _describe_data(buffer: EpisodeBuffer) -> None:
 def _run(trainer: Trainer, out: Path, resume: bool) -> None:
     from gac_ros.training.run import run_training
 
+    if trainer.peers.rank > 0:
+        run_training(trainer, out, resume=resume)
+        return
     with _training_progress(trainer.config.iterations) as on_step:
         checkpoint = run_training(trainer, out, resume=resume, on_step=on_step)
     console = make_console()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 from gac_ros.checkpoint import (
@@ -32,11 +33,13 @@ def run_training(
 ) -> Checkpoint:
     """Train to the configured number of iterations, saving into `directory`.
 
+    Every process of the trainer's peers must call it; the first one writes.
+
     Args:
         trainer: fresh; with `resume` its state is replaced by the run's newest.
         directory: the run's folder.
         resume: continue the run that is there.
-        on_step: told of every iteration.
+        on_step: told of every iteration, in every process.
 
     Returns:
         The final checkpoint, loaded back from the disk.
@@ -53,7 +56,8 @@ def run_training(
             f"{directory} holds a training run already; add --resume to continue it, or choose "
             "another --out"
         )
-    with _Log(directory) as log:
+    leads = trainer.peers.rank == 0
+    with _Log(directory) if leads else nullcontext() as log:
         while trainer.iteration < trainer.config.iterations:
             report = trainer.step()
             if not math.isfinite(report.log_actions + report.log_return + report.gradient_norm):
@@ -62,11 +66,16 @@ def run_training(
                     "or langevin_step_size"
                 )
             on_step(report)
-            if report.iteration % trainer.config.log_every == 0:
-                log.write(report, trainer)
             last = trainer.iteration == trainer.config.iterations
-            if last or trainer.iteration % trainer.config.save_every == 0:
+            logs = report.iteration % trainer.config.log_every == 0
+            saves = last or trainer.iteration % trainer.config.save_every == 0
+            if logs or saves:
+                trainer.gather_chains()
+            if logs and log is not None:
+                log.write(report, trainer)
+            if saves and leads:
                 save_run(trainer, directory)
+    trainer.peers.wait()
     return load_checkpoint(directory, trainer.device)
 
 
