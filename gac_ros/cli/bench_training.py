@@ -97,7 +97,7 @@ def _print_speed(speed: RobotSpeed) -> None:
         "gradient steps/s",
         "episodes/s",
         "CPU ms a step",
-        "times slower",
+        "times the CPU",
         title=f"{speed.robot}: episodes of {mean:.0f} steps on average, {longest} at most; "
         f"{speed.batch_episodes} a batch; median (lowest to highest of the rounds)",
         title_justify="left",
