@@ -1,9 +1,11 @@
 # Two commands are enough on a fresh machine: `make demo` and `make test`. Each sets up .venv first.
 #   PYTHON=...    interpreter to make .venv with (3.10, 3.11 or 3.12; found when not given)
+#   ROBOT=...     robot of `make demo`
 #   EPISODES=...  episodes of `make demo`
 #   ARGS=...      further arguments of `make demo`, `make test` and `make bench-learning`
 
 PYTHON ?=
+ROBOT ?=
 EPISODES ?=
 ARGS ?=
 
@@ -46,8 +48,8 @@ setup: $(STAMP) ## Make .venv and install the package with its pinned dependenci
 $(STAMP): setup.py constraints.txt
 	@PYTHON='$(PYTHON)' sh .ci/make_venv $(MAKECMDGOALS)
 
-demo: $(STAMP) ## Run the packaged policy on the simulated robot over ROS 2 (EPISODES=5)
-	@$(VENV)/bin/gac demo $(if $(EPISODES),--episodes $(EPISODES)) $(ARGS)
+demo: $(STAMP) ## Run the packaged policy on the simulated robot over ROS 2 (ROBOT=pointmaze_umaze EPISODES=5)
+	@$(VENV)/bin/gac demo $(if $(ROBOT),--robot '$(ROBOT)') $(if $(EPISODES),--episodes $(EPISODES)) $(ARGS)
 
 test: $(STAMP) ## Run the whole test suite
 	@$(VENV)/bin/python -m pytest -q $(ARGS)

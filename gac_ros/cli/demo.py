@@ -11,11 +11,11 @@ import typer
 from gac_ros.cli.display import command_line
 from gac_ros.cli.options import Seed
 
-_ROBOT = "pointmaze_umaze"
-
-
 def demo(
     context: typer.Context,
+    robot: Annotated[
+        str, typer.Option("--robot", help="A robot that a checkpoint is packaged for.")
+    ] = "pointmaze_umaze",
     episodes: Annotated[int, typer.Option("--episodes", min=1, help="How many episodes.")] = 5,
     seed: Seed = 0,
     out: Annotated[
@@ -32,18 +32,18 @@ def demo(
 ) -> None:
     """Watch the packaged policy drive a robot over real ROS 2.
 
-    Starts the simulated point maze and the controller as two processes, runs some episodes, and
+    Starts the simulated robot and the controller as two processes, runs some episodes, and
     prints for each its return, normalised score, predicted return and latency, then where the
     recorded bags lie.
 
-    Example: `gac demo --episodes 20 --seed 1`
+    Example: `gac demo --robot hopper --episodes 20`
     """
     from gac_ros.cli.evaluate import run_and_report
     from gac_ros.evaluation.evaluate import EvaluationRequest
 
     run_and_report(
         EvaluationRequest(
-            robot=_ROBOT,
+            robot=robot,
             out=out or Path("demo") / f"{datetime.now():%Y%m%d-%H%M%S}",
             episodes=episodes,
             seed=seed,
