@@ -83,7 +83,7 @@ setup(
             "ros-jazzy-trajectory-msgs",
             "ros-rcl-interfaces",
         ],
-        "bench": ["matplotlib"],
+        "bench": ["matplotlib", "scipy"],
         # benchmarks/locomotion_data.py learns with it what the locomotion benchmark's data show.
         "sb3": ["stable-baselines3"],
         # `gac train --processes N`.

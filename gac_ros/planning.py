@@ -269,6 +269,10 @@ class Planner:
             generator=generator,
         )
 
+    def plan_of(self, z0: Tensor) -> Plan:
+        """The plan of a given z0 (N, D), with its predicted return."""
+        return self._finish(z0[None], "exploit", None)
+
     def _finish(self, z0: Tensor, mode: Mode, target_return: float | None) -> Plan:
         with torch.no_grad():
             z = self._model.plan(z0)

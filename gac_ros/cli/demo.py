@@ -11,6 +11,7 @@ import typer
 from gac_ros.cli.display import command_line
 from gac_ros.cli.options import Seed
 
+
 def demo(
     context: typer.Context,
     robot: Annotated[

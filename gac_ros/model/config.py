@@ -28,9 +28,9 @@ class ModelConfig(BaseModel):
         observation_frequencies: octaves of sines and cosines of each observation that the actor
             sees beside the observation itself. A policy that changes from one cell of a maze to
             the next is learned several times faster with them.
-        time_frequencies: sine/cosine pairs of the episode's phase t / H, beside the phase itself; 0:
-            the actor does not know the time. Knowing it, it expects to be where the data were by
-            then, and a late robot gets stuck.
+        time_frequencies: sine/cosine pairs of the episode's phase t / H, beside the phase itself;
+            0: the actor does not know the time. Knowing it, it expects to be where the data were
+            by then, and a late robot gets stuck.
         return_heads: members of the return ensemble.
         return_hidden: hidden width of each member.
         return_sees_start: whether the return also depends on the first observation. Without it a
