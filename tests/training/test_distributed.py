@@ -102,6 +102,9 @@ def test_two_processes_give_the_loss_curve_the_weights_and_the_chains_of_one(
         assert np.allclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE), done.stderr
     model = load_checkpoint(folder / method).model.state_dict()
     for key, value in one.model.state_dict().items():
+        # Softmax does not see a bias of all keys: its gradient is rounding, which Adam blows up.
+        if key.endswith("key_value.bias"):
+            continue
         assert torch.allclose(model[key], value, atol=TOLERANCE), key
     chains = read(folder / method / "latest").tensors["chains"]
     assert torch.allclose(chains, one.chains, atol=TOLERANCE)
