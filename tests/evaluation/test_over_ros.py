@@ -89,18 +89,21 @@ def test_a_controller_that_is_killed_gives_one_clear_error_and_keeps_the_finishe
         ]
         os.kill(controller, signal.SIGKILL)
 
+    # Other tests may have left one of their own, such as multiprocessing's resource tracker.
+    before = _children(os.getpid())
     request = EvaluationRequest("pointmaze_umaze", tmp_path, 3, checkpoint=umaze_checkpoint)
     with pytest.raises(TransportError) as caught:
         evaluate(request, kill_the_controller)
     assert "controller was ended by SIGKILL" in str(caught.value)
     assert str(tmp_path / "logs" / "controller.log") in str(caught.value)
     assert [r.state for r in list_episodes(tmp_path / "episodes")].count("complete") == 1
-    assert _children(os.getpid()) == []
+    assert _children(os.getpid()) == before
 
 
 def test_a_simulator_that_cannot_start_is_named_with_its_own_words(
     umaze_checkpoint: Path, tmp_path: Path
 ) -> None:
+    before = _children(os.getpid())
     request = EvaluationRequest(
         "pointmaze_umaze",
         tmp_path,
@@ -110,7 +113,7 @@ def test_a_simulator_that_cannot_start_is_named_with_its_own_words(
     )
     with pytest.raises(TransportError, match=r"simulator ended with exit code 2.*missing\.xml"):
         evaluate(request)
-    assert _children(os.getpid()) == []
+    assert _children(os.getpid()) == before
 
 
 def test_ctrl_c_ends_the_evaluation_with_130_and_leaves_no_process(
