@@ -54,7 +54,7 @@ setup(
     install_requires=[
         "gymnasium>=1.0",
         "imageio",  # gymnasium imports it with its MuJoCo environments
-        "mcap>=1.2",
+        "mcap>=1.5",
         "mujoco>=3.1",
         "numpy",
         "pydantic>=2",

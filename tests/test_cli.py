@@ -33,6 +33,8 @@ COMMANDS = [
     ["buffer", "ls"],
     ["buffer", "info"],
     ["buffer", "import"],
+    ["buffer", "repair"],
+    ["buffer", "verify"],
 ]
 
 

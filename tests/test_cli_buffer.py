@@ -1,19 +1,19 @@
-"""`gac buffer import` from the command line."""
+"""`gac buffer import`, `verify` and `repair` from the command line."""
 
 from __future__ import annotations
 
-import sys
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gac_ros.buffer.dataset import EpisodeBuffer
+from gac_ros.buffer.writer import EpisodeWriter
 from gac_ros.cli import main
 from gac_ros.embodiment import find_embodiment
-
-sys.path.insert(0, str(Path(__file__).parent / "buffer" / "importing"))
-from step_files import arrays, save
+from tests.buffer import episode_bags
+from tests.buffer.importing.step_files import arrays, save
 
 pytestmark = pytest.mark.usefixtures("signals_as_before")
 HOPPER = find_embodiment("hopper")
@@ -74,3 +74,64 @@ def test_an_embodiment_file_of_the_users_own_decides_what_fits(tmp_path: Path) -
         main(["buffer", "import", str(file), "--robot", str(own), "--out", str(tmp_path / "out")])
         == 0
     )
+
+
+@pytest.fixture
+def hurt(tmp_path: Path) -> Path:
+    """A folder with a sound bag, a damaged one, and a recording that was cut off."""
+    trajectory = episode_bags.Trajectory.random(200)
+    episode_bags.record(tmp_path, "a", trajectory)
+    damaged = episode_bags.record(tmp_path, "b", trajectory) / "b_0.mcap"
+    damaged.write_bytes(damaged.read_bytes()[:-20_000])
+    draft = episode_bags.metadata(episode_bags.embodiment(), "c", 0)
+    writer = EpisodeWriter(tmp_path, "c", episode_bags.TYPES, draft=draft)
+    episode_bags.write_messages(writer, list(episode_bags.script(trajectory)))
+    writer.close()
+    return tmp_path
+
+
+def test_damage_is_found_repaired_and_gone(hurt: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["buffer", "verify", str(hurt)]) == 1
+    found = capsys.readouterr().out
+    assert "b: " in found
+    assert "does not match its SHA-256" in found
+    assert "c: the recording was cut off" in found
+    assert "2 damaged or unfinished: gac buffer repair" in found
+
+    assert main(["buffer", "repair", str(hurt)]) == 0
+    told = capsys.readouterr().out
+    assert "b: recovered" in told
+    assert "c: recovered 199 steps" in told
+    assert str(hurt / ".salvaged" / "c") in told
+
+    assert main(["buffer", "verify", str(hurt)]) == 0
+    assert "3 bags with" in capsys.readouterr().out
+    assert main(["buffer", "ls", str(hurt)]) == 0
+    assert "(2 recovered)" in capsys.readouterr().out
+    assert main(["buffer", "repair", str(hurt)]) == 0
+    assert "nothing to repair" in capsys.readouterr().out
+
+
+def test_results_of_a_check_and_a_repair_can_be_read_by_programs(
+    hurt: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["buffer", "verify", "--json", str(hurt)]) == 1
+    states = {each["episode_id"]: each["state"] for each in json.loads(capsys.readouterr().out)}
+    assert states == {"a": "complete", "b": "damaged", "c": "unfinished"}
+
+    assert main(["buffer", "repair", "--unfinished", "--json", str(hurt)]) == 0
+    (repaired,) = json.loads(capsys.readouterr().out)
+    assert (repaired["episode_id"], repaired["state"]) == ("c", "recovered")
+    assert repaired["bag"] == str(hurt / "c")
+
+
+def test_what_cannot_be_repaired_is_told_by_the_exit_code(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / ".recording" / "x").mkdir(parents=True)
+    (tmp_path / ".recording" / "x" / "x_0.mcap").write_bytes(b"nothing of use")
+
+    assert main(["buffer", "repair", str(tmp_path)]) == 1
+    assert "x: failed: " in capsys.readouterr().out
+    assert main(["buffer", "repair", str(tmp_path / "missing")]) == 2
+    assert "cannot be read" in capsys.readouterr().err

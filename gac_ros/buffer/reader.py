@@ -12,6 +12,7 @@ import io
 import json
 import math
 import struct
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -45,8 +46,8 @@ PLAN = "plan"
 DECISION = "decision"
 
 _DAMAGED = "the bag is damaged; restore it from a copy or move it out of the buffer"
-_RECORD_HEAD = struct.Struct("<BQ")
-_MESSAGE_HEAD = struct.Struct("<HIQQ")
+RECORD_HEAD = struct.Struct("<BQ")
+MESSAGE_HEAD = struct.Struct("<HIQQ")
 
 
 class RecordedMessage(NamedTuple):
@@ -57,12 +58,15 @@ class RecordedMessage(NamedTuple):
         type: message type, such as `nav_msgs/msg/Odometry`.
         stamp: log time in nanoseconds.
         data: CDR bytes.
+        sequence: number of the message in the episode, those that were lost counted; always 0 in
+            bags that do not tell.
     """
 
     topic: str
     type: str
     stamp: int
     data: bytes
+    sequence: int = 0
 
 
 def read_metadata(bag: Path) -> EpisodeMetadata:
@@ -72,6 +76,16 @@ def read_metadata(bag: Path) -> EpisodeMetadata:
         EpisodeError: there is no episode, or its metadata is damaged.
     """
     return _open_bag(Path(bag)).metadata
+
+
+def read_promise(bag: Path) -> tuple[EpisodeMetadata, int]:
+    """Metadata of an episode's bag, and how many messages it should hold.
+
+    Raises:
+        EpisodeError: there is no episode, or its metadata is damaged.
+    """
+    opened = _open_bag(Path(bag))
+    return opened.metadata, opened.total
 
 
 def read_messages(bag: Path) -> Iterator[RecordedMessage]:
@@ -159,6 +173,21 @@ def verify(bag: Path) -> EpisodeMetadata:
     return opened.metadata
 
 
+def verify_content(bag: Path) -> int:
+    """Check all that can be checked of a bag: digests, CRCs, counts, and that it decodes.
+
+    Returns:
+        The number of its messages.
+
+    Raises:
+        EpisodeError: the bag is damaged, or holds no step.
+    """
+    opened = _open_bag(Path(bag))
+    found = _messages(opened)
+    _Replay(opened, _contract(opened, None)).run(found)
+    return len(found)
+
+
 # --- files ---------------------------------------------------------------------------------------
 
 
@@ -167,7 +196,8 @@ class _Bag(NamedTuple):
     metadata: EpisodeMetadata
     mcap: Path
     mcap_digest: str
-    message_count: int
+    total: int  # messages of the bag
+    counts: dict[str, int]  # and of each of its topics
 
 
 def _open_bag(bag: Path) -> _Bag:
@@ -178,7 +208,11 @@ def _open_bag(bag: Path) -> _Bag:
         ]
         storage = information["storage_identifier"]
         names = [str(name) for name in information["relative_file_paths"]]
-        count = int(information["message_count"])
+        total = int(information["message_count"])
+        counts = {
+            str(topic["topic_metadata"]["name"]): int(topic["message_count"])
+            for topic in information["topics_with_message_count"]
+        }
         custom = dict(information.get("custom_data") or {})
     # Damaged YAML breaks in more ways than can be listed (recursion and overflow among them).
     except Exception as error:
@@ -193,7 +227,7 @@ def _open_bag(bag: Path) -> _Bag:
     metadata = _metadata(bag, custom)
     if storage != "mcap" or len(names) != 1 or Path(names[0]).name != names[0]:
         raise EpisodeError(f"{bag}: an episode is one MCAP file, not {names} ({storage})")
-    return _Bag(bag, metadata, bag / names[0], str(custom.get(MCAP_DIGEST_KEY)), count)
+    return _Bag(bag, metadata, bag / names[0], str(custom.get(MCAP_DIGEST_KEY)), total, counts)
 
 
 def _metadata(bag: Path, custom: dict[str, Any]) -> EpisodeMetadata:
@@ -235,11 +269,18 @@ def _messages(bag: _Bag) -> list[RecordedMessage]:
     # The digest holds, so this was written so: by another tool or a defect of ours.
     except Exception as error:
         raise EpisodeError(f"{bag.path}: {bag.mcap.name}: {error}; {_DAMAGED}") from error
-    if len(found) != bag.message_count:
+    if len(found) != bag.total:
         raise EpisodeError(
-            f"{bag.path}: {len(found)} messages where {METADATA_FILE} promises "
-            f"{bag.message_count}; {_DAMAGED}"
+            f"{bag.path}: {len(found)} messages where {METADATA_FILE} promises {bag.total}; "
+            f"{_DAMAGED}"
         )
+    counts = Counter(message.topic for message in found)
+    for topic in {*counts, *bag.counts}:
+        if counts[topic] != bag.counts.get(topic, 0):
+            raise EpisodeError(
+                f"{bag.path}: {counts[topic]} messages of {topic} where {METADATA_FILE} promises "
+                f"{bag.counts.get(topic, 0)}; {_DAMAGED}"
+            )
     return found
 
 
@@ -251,7 +292,7 @@ def _parse(data: bytes) -> list[RecordedMessage]:
         raise ValueError("the index is missing")
     found: list[RecordedMessage] = []
     for index in summary.chunk_indexes:
-        stream.seek(index.chunk_start_offset + _RECORD_HEAD.size)
+        stream.seek(index.chunk_start_offset + RECORD_HEAD.size)
         chunk = Chunk.read(ReadDataStream(stream))
         content, length = get_chunk_data_stream(chunk, validate_crc=True)
         found += _split(content.read(length), summary)
@@ -266,15 +307,15 @@ def _split(content: bytes, summary: Summary) -> Iterator[RecordedMessage]:
     }
     position = 0
     while position < len(content):
-        opcode, length = _RECORD_HEAD.unpack_from(content, position)
-        start = position + _RECORD_HEAD.size
+        opcode, length = RECORD_HEAD.unpack_from(content, position)
+        start = position + RECORD_HEAD.size
         position = start + length
         if position > len(content):
             raise ValueError("a record is cut short")
         if opcode == Opcode.MESSAGE:
-            channel, _, stamp, _ = _MESSAGE_HEAD.unpack_from(content, start)
-            body = content[start + _MESSAGE_HEAD.size : position]
-            yield RecordedMessage(*topics[channel], stamp, body)
+            channel, sequence, stamp, _ = MESSAGE_HEAD.unpack_from(content, start)
+            body = content[start + MESSAGE_HEAD.size : position]
+            yield RecordedMessage(*topics[channel], stamp, body, sequence)
 
 
 # --- messages to arrays --------------------------------------------------------------------------
@@ -314,6 +355,7 @@ class _Replay:
         self._frame = ObservationFrame(embodiment)
         self._steps: list[_Step] = []
         self._pending: _Step | None = None  # a command that still waits for its decision
+        self._torn = False  # messages were lost, and no command has come since
         self._handlers: dict[str, tuple[str, Callable[[Any], None]]] = {}
         for channel in embodiment.observation:
             self._handle(channel.topic, channel.type, partial(self._observe, channel.topic))
@@ -327,7 +369,11 @@ class _Replay:
             self._handle(reward, messages.FLOAT64, self._reward)
 
     def run(self, recorded: list[RecordedMessage]) -> Episode:
+        expected = 0
         for message in recorded:
+            if message.sequence > expected:
+                self._tear()
+            expected = max(expected, message.sequence + 1)
             kind, handler = self._handlers.get(message.topic, (None, None))
             if handler is None:
                 continue
@@ -349,6 +395,12 @@ class _Replay:
             self._fail(f"its metadata names no bag topic for '{role}'")
         self._handlers[topic] = (kind, handler)
 
+    def _tear(self) -> None:
+        """Messages are missing here: nothing before may be taken for what they told."""
+        self._frame.clear()
+        self._pending = None
+        self._torn = True
+
     def _observe(self, channel: str, message: Any) -> None:
         # Live, a message that lacks a joint leaves the older value in place and makes the next
         # action the safe one, which its decision tells. Here the older value stays, too.
@@ -359,6 +411,7 @@ class _Replay:
 
     def _command(self, message: Any) -> None:
         self._drop_pending()
+        self._torn = False
         observation = self._frame.take()
         action = decode_action(self._embodiment, message)
         finite = bool(np.isfinite(observation).all() and np.isfinite(action).all())
@@ -409,6 +462,8 @@ class _Replay:
     def _reward(self, message: Any) -> None:
         if not math.isfinite(message.data):
             self._fail(f"a reward is {message.data}")
+        if self._torn:
+            return  # it belongs to a step that was lost
         if self._pending is not None:
             self._pending.reward += message.data
         elif self._steps:
@@ -422,7 +477,9 @@ class _Replay:
         if len(self._steps) != metadata.steps:
             self._fail(f"it holds {len(self._steps)} steps, its metadata says {metadata.steps}")
         rewards = np.array([step.reward for step in self._steps])
-        earned = float(rewards.sum()) if self._has_rewards else None
+        # Where messages were lost a sum of rewards would be a wrong return.
+        known = self._has_rewards and metadata.dropped_messages == 0
+        earned = float(rewards.sum()) if known else None
         stated = metadata.episode_return
         return Episode(
             observations=_filled(

@@ -1,22 +1,28 @@
 """Record episodes without ever holding up the controller.
 
-The controller hands messages over and goes on; one worker thread owns the files. Whatever goes
-wrong with the disk is told by the futures of `begin` and `commit`, never to the control loop.
+The controller hands messages over and goes on; one worker thread owns the files, and another has
+them synced, as that can take long. Whatever goes wrong with the disk is told by the futures of
+`begin` and `commit`, never to the control loop.
 """
 
 from __future__ import annotations
 
+import shutil
 import threading
+import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 from gac_ros.buffer.writer import EpisodeWriter
 from gac_ros.episode import EpisodeMetadata
 from gac_ros.errors import OutputError
+
+SYNC_PERIOD = 0.1  # seconds; with the time that a flush and a sync take, at most 0.2 s are lost
+MIN_FREE = 256 * 2**20  # bytes: room for what follows the end of an episode, and for the system
 
 MetadataSource = EpisodeMetadata | Callable[[], EpisodeMetadata]
 
@@ -26,6 +32,7 @@ class _Begin:
     directory: Path
     episode_id: str
     topics: Mapping[str, str]
+    draft: EpisodeMetadata | None
     done: Future[None]
 
 
@@ -34,6 +41,7 @@ class _Message:
     topic: str
     data: bytes
     stamp: int
+    lost: int  # messages of the episode that were dropped before this one
 
 
 @dataclass(frozen=True)
@@ -62,10 +70,22 @@ class EpisodeRecorder:
 
     Args:
         capacity: messages that may wait for the disk; beyond it they are dropped and counted.
+        sync_period: seconds after which a message is on its way to the disk at the latest; 0
+            leaves it to the size of the chunks.
+        min_free: bytes of the disk that stay free; below, `low_space` says so, and no episode
+            begins.
     """
 
-    def __init__(self, *, capacity: int = 20_000) -> None:
+    def __init__(
+        self,
+        *,
+        capacity: int = 20_000,
+        sync_period: float = SYNC_PERIOD,
+        min_free: int = MIN_FREE,
+    ) -> None:
         self._capacity = capacity
+        self._sync_period = sync_period
+        self._min_free = min_free
         # Unbounded by itself: its `put` takes no lock that the worker could hold while it writes.
         self._queue: SimpleQueue[_Job] = SimpleQueue()
         self._lock = threading.Lock()  # guards the two below; never held over a file operation
@@ -73,6 +93,11 @@ class EpisodeRecorder:
         self._closed = False
         self._writer: EpisodeWriter | None = None  # the worker's own
         self._error: Exception | None = None  # the worker's own
+        self._due: float | None = None  # when to flush, monotonic seconds; the worker's own
+        self._written = 0  # messages of the episode; the worker's own
+        self._sync: Future[None] | None = None  # the newest; the worker's own
+        self._syncs = ThreadPoolExecutor(max_workers=1, thread_name_prefix="episode-sync")
+        self._low_space = ""
         self._thread = threading.Thread(target=self._run, name="episode-recorder", daemon=True)
         self._thread.start()
 
@@ -81,7 +106,21 @@ class EpisodeRecorder:
         """Messages of the current episode that found the queue full."""
         return self._dropped
 
-    def begin(self, directory: Path, episode_id: str, topics: Mapping[str, str]) -> Future[None]:
+    @property
+    def low_space(self) -> str:
+        """Why the episode should end: the disk is filling up; empty while there is room.
+
+        What follows is still recorded as long as the disk has room for it.
+        """
+        return self._low_space
+
+    def begin(
+        self,
+        directory: Path,
+        episode_id: str,
+        topics: Mapping[str, str],
+        draft: EpisodeMetadata | None = None,
+    ) -> Future[None]:
         """Start an episode; arguments as for `EpisodeWriter`.
 
         An episode that was neither committed nor discarded stays under `.recording`.
@@ -92,10 +131,11 @@ class EpisodeRecorder:
         done: Future[None] = Future()
         with self._lock:
             self._dropped = 0
+            self._low_space = ""
             if self._closed:
                 done.set_exception(_closed())
                 return done
-            self._queue.put(_Begin(Path(directory), episode_id, dict(topics), done))
+            self._queue.put(_Begin(Path(directory), episode_id, dict(topics), draft, done))
         return done
 
     def write(self, topic: str, data: bytes, stamp: int) -> None:
@@ -110,7 +150,7 @@ class EpisodeRecorder:
             with self._lock:
                 self._dropped += 1
             return
-        self._queue.put(_Message(topic, data, stamp))
+        self._queue.put(_Message(topic, data, stamp, self._dropped))
 
     def commit(self, metadata: MetadataSource) -> Future[Path]:
         """Complete the episode after everything written so far.
@@ -144,6 +184,7 @@ class EpisodeRecorder:
                 self._closed = True
                 self._queue.put(_Close())
         self._thread.join()
+        self._syncs.shutdown()
 
     def __enter__(self) -> EpisodeRecorder:
         """Nothing to do: the thread runs since construction."""
@@ -155,7 +196,11 @@ class EpisodeRecorder:
 
     def _run(self) -> None:
         while True:
-            job = self._queue.get()
+            try:
+                job = self._queue.get(timeout=self._patience())
+            except Empty:
+                self._flush()
+                continue
             if isinstance(job, _Message):
                 self._write(job)
             elif isinstance(job, _Begin):
@@ -167,6 +212,12 @@ class EpisodeRecorder:
             else:
                 self._end(keep=True)
                 return
+            if self._patience() == 0.0:
+                self._flush()
+
+    def _patience(self) -> float | None:
+        """Seconds until the next flush; None without one to come."""
+        return None if self._due is None else max(0.0, self._due - time.monotonic())
 
     # Each job catches every error: the thread must outlive a full disk as well as a defect, or
     # the episodes after it would be lost without a word.
@@ -174,20 +225,61 @@ class EpisodeRecorder:
     def _begin(self, job: _Begin) -> None:
         self._end(keep=True)
         try:
-            self._writer = EpisodeWriter(job.directory, job.episode_id, job.topics)
+            self._writer = EpisodeWriter(job.directory, job.episode_id, job.topics, draft=job.draft)
+            self._refuse_low_space()
         except Exception as error:
+            self._end(keep=False)
             self._error = error
             job.done.set_exception(error)
         else:
+            self._flush()
             job.done.set_result(None)
 
     def _write(self, job: _Message) -> None:
         if self._writer is None or self._error is not None:
             return
         try:
-            self._writer.write(job.topic, job.data, job.stamp)
+            self._writer.write(job.topic, job.data, job.stamp, self._written + job.lost)
         except Exception as error:
             self._error = error
+        else:
+            self._written += 1
+            if self._due is None and self._sync_period > 0.0:
+                self._due = time.monotonic() + self._sync_period
+
+    def _flush(self) -> None:
+        """Put what was written out of reach of this process's end, and have it synced."""
+        self._due = None
+        if self._writer is None or self._error is not None or self._sync_period <= 0.0:
+            return
+        try:
+            self._writer.flush()
+            if self._sync is None or self._sync.done():
+                if self._sync is not None:
+                    self._sync.result()
+                self._sync = self._syncs.submit(self._writer.sync)
+            else:
+                # The disk is slow; it gets the rest when it is done with what it has.
+                self._due = time.monotonic() + self._sync_period
+            self._low_space = self._low_space or self._judge_space()
+        except Exception as error:
+            self._error = error
+
+    def _judge_space(self) -> str:
+        """Why there is too little room on the disk; empty when there is enough."""
+        assert self._writer is not None
+        free = shutil.disk_usage(self._writer.path).free
+        if free >= self._min_free:
+            return ""
+        return (
+            f"{self._writer.path}: the disk has {free / 2**20:.0f} MiB left, less than the "
+            f"{self._min_free / 2**20:.0f} that are to stay free; free some space"
+        )
+
+    def _refuse_low_space(self) -> None:
+        problem = self._judge_space()
+        if problem:
+            raise OutputError(problem)
 
     def _commit(self, job: _Commit) -> None:
         try:
@@ -205,14 +297,23 @@ class EpisodeRecorder:
         if self._writer is None:
             raise OutputError("no episode is being recorded; begin one first")
         metadata = job.metadata if isinstance(job.metadata, EpisodeMetadata) else job.metadata()
+        self._await_sync()
         dropped = metadata.dropped_messages + job.dropped
         return self._writer.commit(metadata.model_copy(update={"dropped_messages": dropped}))
 
     def _end(self, *, keep: bool) -> None:
+        self._await_sync()
         writer, self._writer, self._error = self._writer, None, None
+        self._due, self._written = None, 0
         if writer is not None:
             with suppress(Exception):
                 writer.close() if keep else writer.discard()
+
+    def _await_sync(self) -> None:
+        """A file must not be closed while it is synced; what went wrong then the commit tells."""
+        sync, self._sync = self._sync, None
+        if sync is not None:
+            sync.exception()
 
 
 def _closed() -> OutputError:

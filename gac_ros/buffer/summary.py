@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from gac_ros.buffer.locks import is_locked
 from gac_ros.buffer.reader import verify
 from gac_ros.buffer.writer import METADATA_FILE, RECORDING
 from gac_ros.episode import EpisodeMetadata
 from gac_ros.errors import EpisodeError
 
-EpisodeState = Literal["complete", "damaged", "unfinished"]
+EpisodeState = Literal["complete", "recovered", "damaged", "recording", "unfinished"]
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,12 @@ class EpisodeSummaryRow:
     Attributes:
         episode_id: its id; the directory's name where the metadata cannot be read.
         path: its bag.
-        state: `complete`; `damaged` when it does not match its digests; `unfinished` while it is
-            recorded, or when the recording was cut off.
+        state: `complete`; `recovered` when its recording was cut off or damaged and this is what
+            was left; `damaged` when it does not match its digests; `recording` while it is written;
+            `unfinished` when the recording was cut off.
         problem: why it is damaged, one line; empty otherwise.
         size: bytes on the disk.
-        metadata: None unless complete.
+        metadata: None unless usable.
     """
 
     episode_id: str
@@ -34,6 +36,11 @@ class EpisodeSummaryRow:
     problem: str
     size: int
     metadata: EpisodeMetadata | None
+
+    @property
+    def usable(self) -> bool:
+        """Whether a training can learn from it."""
+        return self.metadata is not None
 
     @property
     def robot(self) -> str:
@@ -116,11 +123,13 @@ def _row(bag: Path) -> EpisodeSummaryRow:
         metadata = verify(bag)
     except EpisodeError as error:
         return EpisodeSummaryRow(bag.name, bag, "damaged", str(error), _size(bag), None)
-    return EpisodeSummaryRow(metadata.episode_id, bag, "complete", "", _size(bag), metadata)
+    state: EpisodeState = "recovered" if metadata.recovered else "complete"
+    return EpisodeSummaryRow(metadata.episode_id, bag, state, "", _size(bag), metadata)
 
 
 def _unfinished(path: Path) -> EpisodeSummaryRow:
-    return EpisodeSummaryRow(path.name, path, "unfinished", "", _size(path), None)
+    state: EpisodeState = "recording" if any(map(is_locked, path.glob("*.mcap"))) else "unfinished"
+    return EpisodeSummaryRow(path.name, path, state, "", _size(path), None)
 
 
 def _size(path: Path) -> int:

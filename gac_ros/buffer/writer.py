@@ -21,6 +21,7 @@ import yaml
 from mcap.writer import CompressionType, Writer
 
 from gac_ros import __version__
+from gac_ros.buffer.locks import try_lock
 from gac_ros.episode import EpisodeMetadata
 from gac_ros.errors import ConfigurationError, OutputError
 from gac_ros.messages import typestore
@@ -30,10 +31,16 @@ METADATA_FILE = "metadata.yaml"
 METADATA_KEY = "gac.metadata"
 METADATA_DIGEST_KEY = "gac.metadata_sha256"
 MCAP_DIGEST_KEY = "gac.mcap_sha256"
+# An MCAP metadata record of this name starts the file and, with what is known then, ends it: what
+# can be read of a broken bag explains itself.
+MCAP_RECORD = "gac.episode"
+CHANNELS_KEY = "channels"
+MESSAGES_KEY = "messages"
+RECORD_DIGEST_KEY = "sha256"
 
-# A crash loses at most one chunk (about 70 steps of a small robot), and an index entry of some
-# 100 bytes a chunk costs nothing.
-CHUNK_SIZE = 64 * 1024
+# A crash, or a bit that flips on the disk, costs at most one chunk (about 15 steps of a small
+# robot; `flush` ends one early). Some 200 bytes of heads and indexes a chunk are 1 % of it.
+CHUNK_SIZE = 16 * 1024
 _BLOCK = 1 << 20
 _ROS_DISTRO = "jazzy"
 # rosbag2's own value for the start of a bag without messages.
@@ -50,13 +57,22 @@ class EpisodeWriter:
         path: where the bag is while it is written.
     """
 
-    def __init__(self, directory: Path, episode_id: str, topics: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        episode_id: str,
+        topics: Mapping[str, str],
+        *,
+        draft: EpisodeMetadata | None = None,
+    ) -> None:
         """Create the bag.
 
         Args:
             directory: the buffer directory; it is created when missing.
             episode_id: name of the bag; no such episode may exist yet.
             topics: bag topic to message type, such as `{"/odom": "nav_msgs/msg/Odometry"}`.
+            draft: what is known of the episode before it begins; without it, a recording that is
+                cut off can only be recovered by someone who knows its robot.
 
         Raises:
             OutputError: the directory cannot be written, or the episode exists already.
@@ -73,6 +89,8 @@ class EpisodeWriter:
         # Before anything is created, so that a wrong type leaves no trace.
         definitions = {kind: _definition(kind) for kind in self._types.values()}
         self._counts = dict.fromkeys(self._types, 0)
+        self._sequence = 0  # of the next message
+        self._entered = False  # whether the disk knows the bag's folder
         self._first = _NO_TIME
         self._last = -1
         self._failure: OutputError | None = None
@@ -88,12 +106,15 @@ class EpisodeWriter:
             ) from error
         except OSError as error:
             raise _unwritable(self.path, error) from error
+        try_lock(self._stream)
         try:
-            self._start(definitions)
+            self._start(definitions, draft)
         except OSError as error:
             raise self._failed(error) from error
 
-    def _start(self, definitions: Mapping[str, tuple[str, str]]) -> None:
+    def _start(
+        self, definitions: Mapping[str, tuple[str, str]], draft: EpisodeMetadata | None
+    ) -> None:
         # Without compression a chunk is readable by any tool, and a robot's disk is the cheaper
         # resource than its processor.
         self._writer = Writer(
@@ -117,9 +138,10 @@ class EpisodeWriter:
             )
             for topic, kind in self._types.items()
         }
+        self._describe(draft, ended=False)
         self._stream.flush()
 
-    def write(self, topic: str, data: bytes, stamp: int) -> None:
+    def write(self, topic: str, data: bytes, stamp: int, sequence: int | None = None) -> None:
         """Append a message.
 
         Args:
@@ -128,6 +150,8 @@ class EpisodeWriter:
             stamp: log time in nanoseconds. Log times are made strictly increasing: a message that
                 is not later than the one before gets the next nanosecond, so that sorting by time
                 gives back the order of the calls.
+            sequence: number of the message in the episode from 0 on, the lost ones counted, so
+                that readers see where some are missing; None: nothing was lost since the last.
 
         Raises:
             OutputError: the disk is full or fails, or the writer has ended.
@@ -141,14 +165,52 @@ class EpisodeWriter:
             )
         stamp = max(int(stamp), self._last + 1)
         try:
-            self._writer.add_message(channel, log_time=stamp, data=data, publish_time=stamp)
+            self._writer.add_message(
+                channel,
+                log_time=stamp,
+                data=data,
+                publish_time=stamp,
+                sequence=self._sequence if sequence is None else sequence,
+            )
             # A finished chunk must not linger in this process, where a crash would take it.
             self._stream.flush()
         except OSError as error:
             raise self._failed(error) from error
         self._first = min(self._first, stamp)
         self._last = stamp
+        self._sequence = 1 + (self._sequence if sequence is None else sequence)
         self._counts[topic] += 1
+
+    def flush(self) -> None:
+        """Hand every message to the system: from now on the end of this process cannot lose it.
+
+        Raises:
+            OutputError: the disk is full or fails, or the writer has ended.
+        """
+        self._refuse_if_ended()
+        try:
+            self._writer.flush()
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def sync(self) -> None:
+        """Have the disk keep what was flushed, through a power cut as well.
+
+        May be called from another thread than the others; `commit`, `discard` and `close` must
+        wait for it.
+
+        Raises:
+            OutputError: the disk fails.
+        """
+        try:
+            os.fsync(self._stream.fileno())
+            if not self._entered:
+                # A file is lost, however well synced, if its folder does not know it.
+                for folder in (self.path, *self.path.parents[:2]):
+                    sync_directory(folder)
+                self._entered = True
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
 
     def commit(self, metadata: EpisodeMetadata) -> Path:
         """Finish the bag, sync it to the disk and make it visible.
@@ -162,14 +224,14 @@ class EpisodeWriter:
         self._refuse_if_ended()
         information = self._information()
         try:
-            self._finish_mcap(information)
+            self._finish_mcap(information, metadata)
             content = _with_custom_data(information, metadata, _file_digest(self._mcap))
             _write_synced(self.path / METADATA_FILE, _dump(content))
-            _sync_directory(self.path)
+            sync_directory(self.path)
             if self._target.exists():
                 raise _exists(self._target)
             self.path.rename(self._target)
-            _sync_directory(self._target.parent)
+            sync_directory(self._target.parent)
         except OSError as error:
             raise self._failed(error) from error
         except OutputError as error:
@@ -192,7 +254,20 @@ class EpisodeWriter:
                 self._stream.close()
         self._failure = self._failure or OutputError(f"{self.path}: the recording was closed")
 
-    def _finish_mcap(self, information: Mapping[str, Any]) -> None:
+    def _describe(self, metadata: EpisodeMetadata | None, *, ended: bool) -> None:
+        """Add a record of what is known; its digest vouches for it, as no CRC covers it."""
+        channels = {number: [topic, self._types[topic]] for topic, number in self._channels.items()}
+        content = {CHANNELS_KEY: json.dumps(channels)}
+        if metadata is not None:
+            content[METADATA_KEY] = json.dumps(metadata.model_dump(mode="json"))
+        if ended:
+            content[MESSAGES_KEY] = str(sum(self._counts.values()))
+        content[RECORD_DIGEST_KEY] = record_digest(content)
+        self._writer.add_metadata(MCAP_RECORD, content)
+
+    def _finish_mcap(self, information: Mapping[str, Any], metadata: EpisodeMetadata) -> None:
+        self._writer.flush()  # metadata must not come before the messages of an open chunk
+        self._describe(metadata, ended=True)
         serialized = {"ROS_DISTRO": _ROS_DISTRO, "serialized_metadata": _dump(information)}
         self._writer.add_metadata("rosbag2", serialized)
         self._writer.finish()
@@ -262,6 +337,20 @@ def check_writable(directory: Path) -> None:
         raise _unwritable(Path(directory), error) from error
 
 
+def discard_unfinished(directory: Path, episode_id: str) -> None:
+    """Delete what a recording that was cut off has left, so that it can be repeated.
+
+    Raises:
+        OutputError: the recording is going on.
+    """
+    path = Path(directory) / RECORDING / episode_id
+    for recording in path.glob("*.mcap"):
+        with recording.open("rb") as stream:
+            if not try_lock(stream):
+                raise OutputError(f"{path}: is being written by another process; wait for it")
+    shutil.rmtree(path, ignore_errors=True)
+
+
 @lru_cache(maxsize=64)
 def _definition(kind: str) -> tuple[str, str]:
     """Message definition text and type hash of a message type."""
@@ -271,6 +360,12 @@ def _definition(kind: str) -> tuple[str, str]:
         )
     text, _ = typestore().generate_msgdef(kind, ros_version=2)
     return text, typestore().hash_rihs01(kind)
+
+
+def record_digest(content: Mapping[str, str]) -> str:
+    """SHA-256 of an MCAP metadata record's content but for the digest itself."""
+    known = {key: value for key, value in content.items() if key != RECORD_DIGEST_KEY}
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
 
 def _with_custom_data(
@@ -316,7 +411,7 @@ def _write_synced(path: Path, text: str) -> None:
         os.fsync(stream.fileno())
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
     """Without this a rename may be forgotten by a power cut even though the file is not."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ from gac_ros.cli.display import counted_progress, help_without_command, make_con
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from gac_ros.buffer.repair import Repaired
     from gac_ros.buffer.summary import EpisodeSummaryRow
 
 app = typer.Typer(
@@ -68,6 +70,121 @@ def show_info(
         typer.echo(json.dumps(content, indent=2))
         return
     make_console().print(_facts_table(content, str(path)))
+
+
+@app.command("verify")
+def verify_buffer(
+    directory: Annotated[Path, typer.Argument(help="Folder of bags, or one bag.")],
+    as_json: Json = False,
+) -> None:
+    """Check every bag: digests, checksums, message counts, and that it decodes.
+
+    Exit code 1 when a bag is damaged or a recording was cut off.
+
+    Example: `gac buffer verify episodes/umaze`
+    """
+    from gac_ros.buffer.reader import verify_content
+    from gac_ros.buffer.summary import list_episodes
+    from gac_ros.errors import GacError
+
+    rows = list_episodes(directory)
+    results: list[dict[str, Any]] = []
+    with counted_progress(len(rows), "verifying") as advance:
+        for row in rows:
+            result: dict[str, Any] = {
+                "episode_id": row.episode_id,
+                "state": row.state,
+                "messages": None,
+                "problem": row.problem,
+            }
+            if row.usable:
+                try:
+                    result["messages"] = verify_content(row.path)
+                except GacError as error:
+                    result |= {"state": "damaged", "problem": str(error)}
+            results.append(result)
+            advance()
+    bad = [result for result in results if result["state"] in ("damaged", "unfinished")]
+    if as_json:
+        typer.echo(json.dumps(results, indent=2))
+    else:
+        console = make_console()
+        for result in bad:
+            what = result["problem"] or "the recording was cut off"
+            console.print(f"{result['episode_id']}: {what}", soft_wrap=True)
+        sound = [result["messages"] for result in results if result["messages"] is not None]
+        console.print(
+            f"{len(sound)} bags with {sum(sound)} messages are sound"
+            + (f"; {len(bad)} damaged or unfinished: gac buffer repair" if bad else "")
+        )
+    if bad:
+        raise typer.Exit(1)
+
+
+@app.command("repair")
+def repair(
+    directory: Annotated[Path, typer.Argument(help="Folder of bags.")],
+    robot: Annotated[
+        str | None,
+        typer.Option(
+            "--robot",
+            help="The robot of recordings that do not tell: a packaged one, or an embodiment file.",
+        ),
+    ] = None,
+    unfinished: Annotated[
+        bool,
+        typer.Option(
+            "--unfinished", help="Only recordings that were cut off; do not check complete bags."
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Recover episodes whose recording was cut off, and damaged bags.
+
+    What can be read becomes a valid bag marked as recovered. Originals are moved to .salvaged
+    within the folder, never deleted. Recordings that are going on are left alone. Exit code 1 when
+    something could not be recovered.
+
+    Example: `gac buffer repair episodes/umaze`
+    """
+    from gac_ros.buffer.repair import repair_buffer
+    from gac_ros.embodiment import find_embodiment
+
+    console = make_console()
+
+    def show(repaired: Repaired) -> None:
+        if not as_json:
+            console.print(_repaired_line(repaired), soft_wrap=True)
+
+    done = repair_buffer(
+        directory,
+        damaged=not unfinished,
+        embodiment=None if robot is None else find_embodiment(robot),
+        on_episode=show,
+    )
+    if as_json:
+        typer.echo(json.dumps([_repaired_dict(repaired) for repaired in done], indent=2))
+    elif not done:
+        console.print("nothing to repair")
+    if any(repaired.state == "failed" for repaired in done):
+        raise typer.Exit(1)
+
+
+def _repaired_line(repaired: Repaired) -> str:
+    if repaired.state == "completed":
+        return f"{repaired.episode_id}: was whole, and is in its place now"
+    if repaired.state == "recovered":
+        lost = f", {repaired.lost} messages missing in between" if repaired.lost else ""
+        return (
+            f"{repaired.episode_id}: recovered {repaired.steps} steps, {repaired.messages} "
+            f"messages{lost}; the original is {repaired.original}"
+        )
+    return f"{repaired.episode_id}: {repaired.state}: {repaired.problem} ({repaired.original})"
+
+
+def _repaired_dict(repaired: Repaired) -> dict[str, Any]:
+    content = asdict(repaired)
+    return {key: str(value) if isinstance(value, Path) else value for key, value in content.items()}
 
 
 @app.command("import")
@@ -174,27 +291,33 @@ def _rows_table(rows: list[EpisodeSummaryRow], directory: Path) -> Table:
 
 
 def _end(row: EpisodeSummaryRow) -> str:
-    if row.state != "complete":
+    if not row.usable:
         return row.state
-    return " ".join(word for word in (row.ending, row.outcome) if word)
+    state = "recovered" if row.state == "recovered" else ""
+    return " ".join(word for word in (row.ending, row.outcome, state) if word)
 
 
 def _totals(rows: list[EpisodeSummaryRow]) -> str:
-    complete = [row for row in rows if row.state == "complete"]
-    others = len(rows) - len(complete)
-    steps = sum(row.steps or 0 for row in complete)
+    usable = [row for row in rows if row.usable]
+    steps = sum(row.steps or 0 for row in usable)
     size = sum(row.size for row in rows) / 2**20
-    text = f"{len(complete)} episodes, {steps} steps, {size:.1f} MiB"
-    return text + (f"; {others} unfinished or damaged" if others else "")
+    text = f"{len(usable)} episodes, {steps} steps, {size:.1f} MiB"
+    recovered = sum(row.state == "recovered" for row in rows)
+    others = sum(row.state in ("unfinished", "damaged") for row in rows)
+    if recovered:
+        text += f" ({recovered} recovered)"
+    return text + (f"; {others} unfinished or damaged: gac buffer repair" if others else "")
 
 
 def _statistics(rows: list[EpisodeSummaryRow]) -> dict[str, Any]:
     import numpy as np
 
-    complete = [row for row in rows if row.state == "complete"]
+    complete = [row for row in rows if row.usable]
     returns = [row.episode_return for row in complete if row.episode_return is not None]
     content: dict[str, Any] = {
         "episodes": len(complete),
+        "recovered": sum(row.state == "recovered" for row in rows),
+        "recording": sum(row.state == "recording" for row in rows),
         "unfinished": sum(row.state == "unfinished" for row in rows),
         "damaged": sum(row.state == "damaged" for row in rows),
         "steps": sum(row.steps or 0 for row in complete),

@@ -75,7 +75,7 @@ def run_episode(
     if directory is None:
         episode.run(_ignore)
         return episode.result(None)
-    with _Bag(directory, robot.embodiment, with_plan=episode.plan is not None) as bag:
+    with _Bag(directory, episode, robot.embodiment) as bag:
         episode.run(bag.write)
         path = bag.commit(episode.metadata(bag.episode_id, bag.topics))
     return episode.result(path)
@@ -232,14 +232,15 @@ class _Bag:
     Left without a commit, it is discarded.
     """
 
-    def __init__(self, directory: Path, embodiment: Embodiment, *, with_plan: bool) -> None:
+    def __init__(self, directory: Path, episode: _Episode, embodiment: Embodiment) -> None:
         self.episode_id = new_episode_id()
-        kinds = recorded_roles(embodiment, with_plan=with_plan)
+        kinds = recorded_roles(embodiment, with_plan=episode.plan is not None)
         self.topics = {role: topic_name(role) for role in kinds}
         self._writer = EpisodeWriter(
             directory,
             self.episode_id,
             {self.topics[role]: kind for role, kind in kinds.items()},
+            draft=episode.metadata(self.episode_id, self.topics),
         )
         self._committed = False
 

@@ -72,6 +72,8 @@ class Diagnostics:
             return level, f"safe action: {counted.safe_reason}"
         if counted.last_error:
             return DiagnosticStatus.ERROR, counted.last_error
+        if self._link.low_space:
+            return DiagnosticStatus.ERROR, self._link.low_space
         if self._link.dropped:
             return DiagnosticStatus.WARN, f"{self._link.dropped} messages were not recorded"
         if counted.overruns > self._overruns:

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+from gac_ros.episode import EpisodeMetadata
 from gac_ros.errors import DecodeError, GacError
 from gac_ros.messages import FLOAT64, STRING, deserialize
 from gac_ros.nodes.completion import Completed, Completion
@@ -183,6 +184,9 @@ class EpisodeDriver:
         if self.state is State.ENDING:
             if not self._completion.busy and time.monotonic() >= self._deadline:
                 self._finish(self._ending)
+        elif self.state is State.RUNNING and self._link.low_space:
+            self._logger.error(f"the episode ends here: {self._link.low_space}")
+            self._end(Ending(outcome="interrupted"))
         elif (
             self.state in (State.READY, State.RUNNING)
             and not self._settings.lock_step
@@ -204,7 +208,8 @@ class EpisodeDriver:
             self._logger.error(f"episode {log.episode_id} has no plan: {details}")
             self._become_idle(error=f"no plan: {error}")
             return
-        self._inbox.when_done(self._link.begin(log.episode_id), self._opened)
+        draft = self._metadata(Ending(), steps=0)
+        self._inbox.when_done(self._link.begin(draft), self._opened)
         self._link.send_plan(log.plan)
         self.state = State.READY
         self.announce()
@@ -280,22 +285,25 @@ class EpisodeDriver:
             return
         self._pilot.hold("")
         self.state = State.ENDING
-        self._completion.begin(
-            self.log.metadata(
-                ending,
-                embodiment=self._robot.embodiment,
-                checkpoint=self._robot.checkpoint,
-                topics=self._link.topics,
-                steps=steps,
-                label=self._hooks.label(),
-                lock_step=self._settings.lock_step,
-            )
+        self._completion.begin(self._metadata(ending, steps=steps))
+
+    def _metadata(self, ending: Ending, *, steps: int) -> EpisodeMetadata:
+        assert self.log is not None
+        return self.log.metadata(
+            ending,
+            embodiment=self._robot.embodiment,
+            checkpoint=self._robot.checkpoint,
+            topics=self._link.topics,
+            steps=steps,
+            label=self._hooks.label(),
+            lock_step=self._settings.lock_step,
         )
 
     def _completed(self, completed: Completed) -> None:
         if completed.error:
             self._logger.error(f"episode {completed.metadata.episode_id}: {completed.error}")
-        self._become_idle(error=completed.error, summary=completed.summary())
+        error = completed.error or self._link.low_space
+        self._become_idle(error=error, summary=completed.summary())
 
     def _abandon(self, error: str) -> None:
         """Send the safe action and delete the bag; no error when an operator wanted it so."""

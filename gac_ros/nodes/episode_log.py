@@ -86,8 +86,12 @@ class EpisodeLog:
         label: float | None,
         lock_step: bool,
     ) -> EpisodeMetadata:
-        """The episode's metadata; `label` is the return an operator gave."""
+        """The episode's metadata; `label` is the return an operator gave.
+
+        Before the start it is a draft, from which a recording that is cut off can be recovered.
+        """
         started = self._started or datetime.now(timezone.utc)
+        begun = self._started is not None
         return EpisodeMetadata(
             episode_id=self.episode_id,
             robot=embodiment.name,
@@ -105,7 +109,7 @@ class EpisodeLog:
             truncated=ending.truncated,
             outcome=ending.outcome,
             started=started.isoformat(),
-            duration=time.monotonic() - self._started_monotonic,
+            duration=time.monotonic() - self._started_monotonic if begun else 0.0,
             lock_step=lock_step,
             latency=LatencySummary.of(np.array(self._latencies)),
             safe_actions=self._safe_actions,

@@ -24,6 +24,7 @@ from gac_ros.nodes.link import Link
 from gac_ros.nodes.parameters import Settings, Tick, declare_parameters, read_settings
 from gac_ros.nodes.pilot import Pilot
 from gac_ros.nodes.recorded_link import RecordedLink
+from gac_ros.nodes.repair import start_repair
 from gac_ros.nodes.robot import load_robot
 from gac_ros.nodes.services import EpisodeServices, refuse_impossible_transitions
 from gac_ros.nodes.states import Hooks
@@ -192,8 +193,14 @@ class GacController(LifecycleNode):
         resources.callback(link.close)
         recorder = None
         if settings.record_directory is not None:
-            recorder = EpisodeRecorder(capacity=settings.record_queue_size)
+            recorder = EpisodeRecorder(
+                capacity=settings.record_queue_size,
+                sync_period=settings.record_sync_period,
+                min_free=settings.record_min_free,
+            )
             resources.callback(recorder.close)
+            if settings.record_repair:
+                start_repair(settings.record_directory, self.get_logger())
         recorded = RecordedLink(
             embodiment, link, recorder, settings.record_directory, self._ros_nanoseconds
         )

@@ -154,6 +154,27 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         bounds=(1, 10_000_000),
     ),
     ParameterSpec(
+        "record.sync_period",
+        0.1,
+        "Seconds after which messages are on their way to the disk; with what flushing takes, "
+        "twice that can be lost to a crash or a power cut. 0.0 leaves it to the size of chunks.",
+        Effect.CONFIGURE,
+        bounds=(0.0, 60.0),
+    ),
+    ParameterSpec(
+        "record.min_free_space",
+        256.0,
+        "MiB of the disk that stay free: below, the episode ends and none begins; 0.0 disables.",
+        Effect.CONFIGURE,
+        bounds=(0.0, 1e9),
+    ),
+    ParameterSpec(
+        "record.repair",
+        True,
+        "Recover recordings that were cut off, in a process of its own, when configured.",
+        Effect.CONFIGURE,
+    ),
+    ParameterSpec(
         "autostart",
         False,
         "Configure and activate at start-up instead of waiting for a lifecycle client.",
@@ -191,7 +212,7 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
 
 @dataclass(frozen=True)
 class Settings:
-    """Parameters that are read when the node is configured."""
+    """Parameters that are read when the node is configured; `record_min_free` in bytes."""
 
     robot: str
     checkpoint: str
@@ -202,6 +223,9 @@ class Settings:
     episode_end_grace: float
     record_directory: Path | None
     record_queue_size: int
+    record_sync_period: float
+    record_min_free: int
+    record_repair: bool
 
 
 @dataclass(frozen=True)
@@ -259,6 +283,9 @@ def read_settings(node: Any) -> Settings:
         episode_end_grace=value("episode_end_grace"),
         record_directory=directory if value("record.enabled") else None,
         record_queue_size=value("record.queue_size"),
+        record_sync_period=value("record.sync_period"),
+        record_min_free=round(value("record.min_free_space") * 2**20),
+        record_repair=value("record.repair"),
     )
 
 

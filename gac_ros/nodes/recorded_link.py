@@ -62,14 +62,23 @@ class RecordedLink:
         """Messages of the episode that the recorder lost."""
         return self._recorder.dropped if self._recorder is not None else 0
 
-    def begin(self, episode_id: str) -> Future[None]:
-        """Open the episode's bag; done when it is open, or holds the error."""
+    @property
+    def low_space(self) -> str:
+        """Why the episode should end: the disk is filling up; empty while there is room."""
+        return self._recorder.low_space if self._recorder is not None else ""
+
+    def begin(self, draft: EpisodeMetadata) -> Future[None]:
+        """Open the episode's bag; done when it is open, or holds the error.
+
+        Args:
+            draft: what is known of the episode before its first step.
+        """
         if self._recorder is None or self._directory is None:
             done: Future[None] = Future()
             done.set_result(None)
             return done
         self._recording = True
-        return self._recorder.begin(self._directory, episode_id, self._link.types)
+        return self._recorder.begin(self._directory, draft.episode_id, self._link.types, draft)
 
     def heard(self, topic: str, data: bytes) -> None:
         """Record a message that the controller uses; topic as in the embodiment."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from gac_ros import messages
 from gac_ros.buffer import recorder as recorder_module
 from gac_ros.buffer.reader import read_episode, read_messages, read_metadata
 from gac_ros.buffer.recorder import EpisodeRecorder
+from gac_ros.buffer.salvage import salvage
 from gac_ros.buffer.writer import EpisodeWriter
 from gac_ros.episode import EpisodeMetadata
 from gac_ros.errors import OutputError
@@ -45,10 +47,10 @@ class GatedWriter(EpisodeWriter):
     gate = threading.Event()
     reached = threading.Event()
 
-    def write(self, topic: str, data: bytes, stamp: int) -> None:
+    def write(self, topic: str, data: bytes, stamp: int, sequence: int | None = None) -> None:
         self.reached.set()
         assert self.gate.wait(SOON)
-        super().write(topic, data, stamp)
+        super().write(topic, data, stamp, sequence)
 
 
 @pytest.fixture
@@ -184,10 +186,10 @@ def test_a_disk_that_fails_in_the_middle_is_told_and_the_next_episode_works(
     tmp_path: Path, recorder: EpisodeRecorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class FullDisk(EpisodeWriter):
-        def write(self, topic: str, data: bytes, stamp: int) -> None:
+        def write(self, topic: str, data: bytes, stamp: int, sequence: int | None = None) -> None:
             if stamp == 7:
                 raise OutputError("the disk is full")
-            super().write(topic, data, stamp)
+            super().write(topic, data, stamp, sequence)
 
     with monkeypatch.context() as patch:
         patch.setattr(recorder_module, "EpisodeWriter", FullDisk)
@@ -295,3 +297,133 @@ def test_a_closed_recorder_refuses_kindly(tmp_path: Path) -> None:
         recorder.begin(tmp_path, "episode", TYPES).result(SOON)
     with pytest.raises(OutputError, match="closed; make a new one"):
         recorder.commit(about("episode", 0)).result(SOON)
+
+
+def test_what_was_recorded_is_in_the_file_before_the_episode_ends(tmp_path: Path) -> None:
+    """What a crash would find: nothing is closed or committed here."""
+    trajectory = Trajectory.random(30)
+    draft = metadata(embodiment(), "episode", 0, lock_step=True)
+    with EpisodeRecorder(sync_period=0.001) as recorder:
+        recorder.begin(tmp_path, "episode", TYPES, draft).result(SOON)
+        count = write_all(recorder, trajectory)
+        path = tmp_path / ".recording" / "episode" / "episode_0.mcap"
+        found = salvage(path.read_bytes())
+        deadline = time.monotonic() + SOON
+        while len(found.messages) < count and time.monotonic() < deadline:
+            found = salvage(path.read_bytes())
+
+        assert len(found.messages) == count
+        assert found.metadata == draft
+
+
+def test_what_was_recorded_is_synced_by_another_thread_on_schedule(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = threading.Event()
+    threads: list[str] = []
+
+    def note(_: EpisodeWriter) -> None:
+        threads.append(threading.current_thread().name)
+        if len(threads) == 3:
+            synced.set()
+
+    monkeypatch.setattr(EpisodeWriter, "sync", note)
+    with EpisodeRecorder(sync_period=0.001) as recorder:
+        recorder.begin(tmp_path, "episode", TYPES).result(SOON)
+        number = 0
+        while not synced.is_set() and number < 1_000_000:
+            recorder.write("/reward", messages.serialize(messages.float64(0.0)), number)
+            number += 1
+            synced.wait(0.002)
+
+    assert synced.is_set()
+    assert all(name.startswith("episode-sync") for name in threads)
+
+
+def test_a_disk_that_hangs_in_a_sync_does_not_hold_up_the_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hanging, gate = threading.Event(), threading.Event()
+
+    def hang(_: EpisodeWriter) -> None:
+        hanging.set()
+        assert gate.wait(SOON)
+
+    monkeypatch.setattr(EpisodeWriter, "sync", hang)
+    with EpisodeRecorder(sync_period=0.001) as recorder:
+        recorder.begin(tmp_path, "episode", TYPES).result(SOON)
+        count = write_all(recorder, Trajectory.random(30))
+        assert hanging.wait(SOON)
+        path = tmp_path / ".recording" / "episode" / "episode_0.mcap"
+        deadline = time.monotonic() + SOON
+        while len(salvage(path.read_bytes()).messages) < count and time.monotonic() < deadline:
+            pass
+        assert len(salvage(path.read_bytes()).messages) == count
+        gate.set()
+        assert len(read_episode(recorder.commit(about("episode", 30)).result(SOON))) == 30
+
+
+def test_a_sync_that_fails_is_told_by_the_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: EpisodeWriter) -> None:
+        raise OutputError("the disk is gone")
+
+    with EpisodeRecorder(sync_period=0.001) as recorder:
+        with monkeypatch.context() as patch:
+            patch.setattr(EpisodeWriter, "sync", fail)
+            recorder.begin(tmp_path, "episode", TYPES).result(SOON)
+            # Two flushes: the second one finds out how the first one's sync went.
+            for number in range(2000):
+                recorder.write("/reward", messages.serialize(messages.float64(0.0)), number)
+            with pytest.raises(OutputError, match="the disk is gone"):
+                recorder.commit(about("episode", 0)).result(SOON)
+        recorder.begin(tmp_path, "next", TYPES)
+        write_all(recorder, Trajectory.random(5))
+        assert len(read_episode(recorder.commit(about("next", 5)).result(SOON))) == 5
+
+
+def test_a_disk_that_fills_up_is_told_and_the_episode_can_still_be_completed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with EpisodeRecorder(sync_period=0.001, min_free=1) as recorder:
+        recorder.begin(tmp_path, "episode", TYPES).result(SOON)
+        assert recorder.low_space == ""
+        monkeypatch.setattr(recorder, "_min_free", 2**60)
+        write_all(recorder, Trajectory.random(5))
+        deadline = time.monotonic() + SOON
+        while not recorder.low_space and time.monotonic() < deadline:
+            pass
+        assert "MiB left, less than the" in recorder.low_space
+        assert "free some space" in recorder.low_space
+        assert len(read_episode(recorder.commit(about("episode", 5)).result(SOON))) == 5
+
+        with pytest.raises(OutputError, match="free some space"):
+            recorder.begin(tmp_path, "next", TYPES).result(SOON)
+        assert not (tmp_path / ".recording" / "next").exists()
+        monkeypatch.setattr(recorder, "_min_free", 0)
+        recorder.begin(tmp_path, "next", TYPES).result(SOON)
+        assert recorder.low_space == ""
+
+
+def test_readers_see_where_messages_were_dropped(tmp_path: Path, gated: type[GatedWriter]) -> None:
+    """A step must not be taken for complete that lost its observation on the way to the disk."""
+    trajectory = Trajectory.random(6)
+    roles = list(script(trajectory))
+    with EpisodeRecorder(capacity=1) as recorder:
+        recorder.begin(tmp_path, "episode", TYPES).result(SOON)
+        for number, (role, message) in enumerate(roles):
+            if number not in (11, 12):  # the observation before the third command and its reward
+                gated.gate.set()
+                while recorder._queue.qsize():
+                    pass
+                recorder.write(TOPICS[role], messages.serialize(message), number)
+            else:
+                recorder._dropped += 1
+        bag = recorder.commit(about("episode", 6)).result(SOON)
+
+    episode = read_episode(bag)
+    right = (episode.observations[:-1] == trajectory.observations[:-1]).all(axis=1)
+    assert right[episode.valid].all()
+    assert not episode.valid.all()
+    assert episode.episode_return is None

@@ -5,8 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from episode_bags import TYPES, Trajectory, record, script, write_messages
+from episode_bags import (
+    TYPES,
+    Trajectory,
+    embodiment,
+    metadata,
+    record,
+    script,
+    write_messages,
+)
 
+from gac_ros.buffer.repair import repair_buffer
 from gac_ros.buffer.summary import list_episodes
 from gac_ros.buffer.writer import EpisodeWriter
 from gac_ros.errors import EpisodeError
@@ -35,7 +44,7 @@ def test_unfinished_and_damaged_episodes_are_listed_with_the_others(tmp_path: Pa
     rows = list_episodes(tmp_path)
 
     assert [(row.episode_id, row.state) for row in rows] == [
-        ("a", "unfinished"),
+        ("a", "recording"),
         ("b", "complete"),
         ("c", "damaged"),
         ("d", "damaged"),
@@ -44,6 +53,21 @@ def test_unfinished_and_damaged_episodes_are_listed_with_the_others(tmp_path: Pa
     assert "metadata.yaml" in rows[3].problem
     assert rows[0].size > 0
     assert (rows[0].steps, rows[0].robot, rows[0].ending, rows[0].outcome) == (None, "", "", "")
+
+
+def test_a_recording_that_was_cut_off_is_unfinished_and_recovered_after_its_repair(
+    tmp_path: Path,
+) -> None:
+    draft = metadata(embodiment(), "a", 0)
+    writer = EpisodeWriter(tmp_path, "a", TYPES, draft=draft)
+    write_messages(writer, list(script(Trajectory.random(10))))
+    writer.close()
+
+    assert [row.state for row in list_episodes(tmp_path)] == ["unfinished"]
+    repair_buffer(tmp_path)
+    (row,) = list_episodes(tmp_path)
+
+    assert (row.state, row.usable, row.robot) == ("recovered", True, "arm")
 
 
 def test_one_bag_is_one_row(tmp_path: Path) -> None:

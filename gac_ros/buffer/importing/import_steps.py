@@ -19,7 +19,7 @@ from gac_ros.buffer.importing.encode import ObservationEncoder
 from gac_ros.buffer.importing.step_arrays import StepArrays, StepEpisode
 from gac_ros.buffer.layout import recorded_roles, topic_name
 from gac_ros.buffer.reader import DECISION
-from gac_ros.buffer.writer import EpisodeWriter, check_writable
+from gac_ros.buffer.writer import EpisodeWriter, check_writable, discard_unfinished
 from gac_ros.embodiment import Embodiment
 from gac_ros.episode import EpisodeMetadata
 from gac_ros.errors import EmbodimentError, OutputError
@@ -185,6 +185,8 @@ class _Importer:
 
     def write(self, index: int, episode_id: str) -> None:
         episode = self._arrays.episode(index)
+        # Without a draft on purpose: half an imported episode must not be recovered as a whole one.
+        discard_unfinished(self._out, episode_id)
         writer = EpisodeWriter(self._out, episode_id, self._types)
         try:
             for role, message, stamp in self._script(episode):

@@ -1,0 +1,149 @@
+"""Recordings of a real controller survive its sudden end, and stop before the disk is full."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gac_ros.buffer.reader import read_episode
+from gac_ros.buffer.summary import list_episodes
+from gac_ros.nodes.repair import start_repair
+from tests.nodes.support import Arm, Client, controller, write_checkpoint
+from tests.ros_support import RosPeer
+
+SOON = 60.0  # seconds
+
+
+@pytest.fixture(scope="module")
+def small_model(contract: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_checkpoint(contract, tmp_path_factory.mktemp("checkpoint") / "arm")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real file system of 4 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting needs root")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_an_episode_whose_controller_was_killed_is_recovered_by_the_next_one(
+    contract: Path, small_model: Path, tmp_path: Path, arm: Arm, client: Client, peer: RosPeer
+) -> None:
+    parameters = {
+        "robot": contract,
+        "checkpoint": small_model,
+        "autostart": True,
+        "lock_step": True,
+        "record__directory": tmp_path,
+    }
+    arm.forget()
+    with controller(**parameters, record__sync_period=0.001) as process:
+        client.until("idle")
+        arm.connect()
+        name = client.start()["episode_id"]
+        actions = [arm.step(number) for number in range(8)]
+        arm.reward(8.0)
+        arm.observe(0.8, -0.4)
+        arm.next_command()
+        left = tmp_path / ".recording" / name / f"{name}_0.mcap"
+        before = left.stat().st_size
+        # One more step, so that the recording of those before is on its way.
+        arm.reward(9.0)
+        arm.observe(0.9, -0.45)
+        arm.next_command()
+        peer.spin_until(lambda: left.stat().st_size > before)
+        process.popen.kill()
+    assert [row.state for row in list_episodes(tmp_path)] == ["unfinished"]
+    peer.spin_until(arm.disconnected)
+    client.states.clear()
+
+    with controller(**parameters) as process:
+        client.until("idle")
+        peer.spin_until(lambda: (tmp_path / name).is_dir())
+        assert process.stop() == 0
+        assert "Traceback" not in process.output
+
+    episode = read_episode(tmp_path / name)
+    assert episode.metadata is not None
+    assert episode.metadata.recovered
+    assert len(episode) >= 8
+    np.testing.assert_allclose(episode.actions[:8, 0], actions)
+    np.testing.assert_allclose(episode.observations[:8, 0], 0.1 * np.arange(8))
+    assert episode.rewards[:7].tolist() == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
+
+
+def test_an_episode_ends_in_time_when_the_disk_fills_up(
+    contract: Path, small_model: Path, small_disk: Path, arm: Arm, client: Client, peer: RosPeer
+) -> None:
+    arm.forget()
+    client.states.clear()
+    with controller(
+        robot=contract,
+        checkpoint=small_model,
+        autostart=True,
+        record__directory=small_disk,
+        record__sync_period=0.001,
+        record__min_free_space=2.0,
+    ) as process:
+        client.until("idle")
+        arm.connect()
+        client.start()
+        arm.observe()
+        client.until("running")
+        (small_disk / "something else").write_bytes(bytes(5 * 2**19))
+        arm.stream(True)
+        state = client.until("idle")
+        arm.stream(False)
+
+        assert "left, less than the 2 that are to stay free; free some space" in state["error"]
+        assert state["summary"]["outcome"] == "interrupted"
+        episode = read_episode(Path(state["summary"]["bag"]))
+        assert len(episode) == state["summary"]["steps"] > 0
+
+        # No other episode is recorded, and the log says why; the robot is driven all the same.
+        client.start()
+        peer.spin_until(lambda: "the episode is not being recorded" in process.output)
+        assert process.stop() == 0
+        assert "Traceback" not in process.output
+
+
+class Log:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def info(self, text: str) -> None:
+        self.lines.append(text)
+
+    warning = error = info
+
+
+def test_a_folder_without_recordings_needs_no_process(tmp_path: Path) -> None:
+    assert start_repair(tmp_path, Log()) is None
+    (tmp_path / ".recording").mkdir()
+    assert start_repair(tmp_path, Log()) is None
+
+
+def test_a_repair_that_fails_is_told_in_one_line(tmp_path: Path) -> None:
+    recording = tmp_path / ".recording" / "broken"
+    recording.mkdir(parents=True)
+    (recording / "broken_0.mcap").write_bytes(b"nothing of use")
+    log = Log()
+
+    thread = start_repair(tmp_path, log)
+    assert thread is not None
+    thread.join(SOON)
+
+    (line,) = log.lines
+    assert "broken, cut off earlier: failed" in line
+    assert "does not tell its robot" in line
