@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Kind = Literal["exploit", "supported", "chain", "prior"]
+Kind = Literal["exploit", "best", "chain", "prior"]
 _COLOURS: Mapping[Kind, str] = {
     "exploit": "#c44e52",
-    "supported": "#dd8452",
+    "best": "#dd8452",
     "chain": "#4c72b0",
     "prior": "#8c8c8c",
 }
@@ -42,8 +42,8 @@ class PlanTrial:
     """A plan and its roll-outs.
 
     Attributes:
-        kind: the exploited plan, one that the data support, an episode's chain, or a sample of the
-            prior.
+        kind: the exploited plan, one of the best plans that it starts from, an episode's chain, or
+            a sample of the prior.
         z0: (N, D).
         predicted: predicted return, mean over the data's starts.
         returns: achieved from each start, (S,).
@@ -71,7 +71,7 @@ def try_plans(
     seed: int = 0,
     on_plan: Callable[[], None] = lambda: None,
 ) -> list[PlanTrial]:
-    """Roll out the exploited plan, the supported plans, and `count` chains and prior samples.
+    """Roll out the exploited plan, the best plans, and `count` chains and prior samples.
 
     Args:
         checkpoint: of a packaged robot.
@@ -86,7 +86,7 @@ def try_plans(
     config = checkpoint.model.config
     exploited = torch.from_numpy(planner.plan("exploit", seed).z0)
     plans: list[tuple[Kind, Tensor]] = [("exploit", exploited)]
-    plans += [("supported", z0) for z0 in checkpoint.best_plans[:count].cpu()]
+    plans += [("best", z0) for z0 in checkpoint.best_plans[:count].cpu()]
     names = sorted(chains)
     for index in torch.randperm(len(names), generator=generator)[:count].tolist():
         plans.append(("chain", chains[names[index]]))
@@ -222,7 +222,7 @@ def _space(
         flat[:, 0], flat[:, 1], c=[returns[name] for name in known], s=9, cmap="viridis"
     )
     figure.colorbar(shown, label="return of the episode")
-    for kind in ("prior", "supported", "exploit"):
+    for kind in ("prior", "best", "exploit"):
         some = [t.z0.reshape(-1) for t in trials if t.kind == kind]
         where = (np.array(some) - centre) @ axes.T
         marker = "*" if kind == "exploit" else "x"

@@ -64,7 +64,7 @@ def plans(
     write_measurement(out / f"plans_{embodiment.name}.json", (), figures)
     files = draw_plans(trials, model, chains, returns, out)
     console = make_console()
-    for kind in ("exploit", "supported", "chain", "prior", "all"):
+    for kind in ("exploit", "best", "chain", "prior", "all"):
         if kind in figures:
             found = figures[kind]
             rho = found["rank_correlation"]

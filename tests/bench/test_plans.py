@@ -36,7 +36,7 @@ def test_every_kind_of_plan_is_rolled_out_and_drawn(tmp_path: Path) -> None:
     trials = try_plans(checkpoint, chains, count=2, starts=1)
     assert [t.kind for t in trials] == [
         "exploit",
-        *["supported"] * 2,
+        *["best"] * 2,
         *["chain"] * 2,
         *["prior"] * 2,
     ]
