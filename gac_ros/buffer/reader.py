@@ -211,7 +211,7 @@ def _open_bag(bag: Path) -> _Bag:
         total = int(information["message_count"])
         counts = {
             str(topic["topic_metadata"]["name"]): int(topic["message_count"])
-            for topic in information["topics_with_message_count"]
+            for topic in information.get("topics_with_message_count") or ()
         }
         custom = dict(information.get("custom_data") or {})
     # Damaged YAML breaks in more ways than can be listed (recursion and overflow among them).
