@@ -1,0 +1,24 @@
+"""`gac buffer`: look after recorded episodes and take in others; a module for each command."""
+
+from __future__ import annotations
+
+import typer
+
+from gac_ros.cli.buffer.import_ import import_episodes
+from gac_ros.cli.buffer.info import show_info
+from gac_ros.cli.buffer.list import list_buffer
+from gac_ros.cli.buffer.repair import repair
+from gac_ros.cli.buffer.verify import verify_buffer
+from gac_ros.cli.display import help_without_command
+
+app = typer.Typer(
+    rich_markup_mode=None,
+    invoke_without_command=True,
+    help="Look after recorded episodes: a buffer is a folder of bags.",
+)
+app.callback()(help_without_command)
+app.command("ls")(list_buffer)
+app.command("info")(show_info)
+app.command("verify")(verify_buffer)
+app.command("repair")(repair)
+app.command("import")(import_episodes)
