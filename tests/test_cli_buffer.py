@@ -135,3 +135,20 @@ def test_what_cannot_be_repaired_is_told_by_the_exit_code(
     assert "x: failed: " in capsys.readouterr().out
     assert main(["buffer", "repair", str(tmp_path / "missing")]) == 2
     assert "cannot be read" in capsys.readouterr().err
+
+
+def test_episodes_are_chosen_and_sorted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, episode_return in (("a", 1.0), ("b", 3.0), ("c", 2.0)):
+        episode_bags.record(
+            tmp_path / "my episodes", name, episode_return=episode_return, safe_actions=2
+        )
+    episode_bags.record(tmp_path / "others", "d", episode_return=9.0)
+    folders = [str(tmp_path / "my episodes"), str(tmp_path / "others")]
+
+    chosen = ["--where", "return > 1 and faults > 0", "--sort", "return", "--descending"]
+    assert main(["buffer", "ls", *folders, *chosen, "--json"]) == 0
+    assert [row["episode_id"] for row in json.loads(capsys.readouterr().out)] == ["b", "c"]
+    assert main(["buffer", "ls", *folders]) == 0
+    assert "4 episodes, 20 steps" in capsys.readouterr().out
+    assert main(["buffer", "ls", *folders, "--where", "reward > 1"]) == 2
+    assert "no such column: reward" in capsys.readouterr().err

@@ -173,6 +173,17 @@ def verify(bag: Path) -> EpisodeMetadata:
     return opened.metadata
 
 
+def verify_digests(bag: Path) -> tuple[EpisodeMetadata, str]:
+    """As `verify`, with the SHA-256 of all that the bag says.
+
+    Raises:
+        EpisodeError: the bag is damaged.
+    """
+    opened = _open_bag(Path(bag))
+    _content(opened)
+    return opened.metadata, opened.digest
+
+
 def verify_content(bag: Path) -> int:
     """Check all that can be checked of a bag: digests, CRCs, counts, and that it decodes.
 
@@ -198,6 +209,12 @@ class _Bag(NamedTuple):
     mcap_digest: str
     total: int  # messages of the bag
     counts: dict[str, int]  # and of each of its topics
+    metadata_digest: str
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of metadata and messages; equal bags, wherever they lie, have the same."""
+        return hashlib.sha256(f"{self.metadata_digest} {self.mcap_digest}".encode()).hexdigest()
 
 
 def _open_bag(bag: Path) -> _Bag:
@@ -227,7 +244,15 @@ def _open_bag(bag: Path) -> _Bag:
     metadata = _metadata(bag, custom)
     if storage != "mcap" or len(names) != 1 or Path(names[0]).name != names[0]:
         raise EpisodeError(f"{bag}: an episode is one MCAP file, not {names} ({storage})")
-    return _Bag(bag, metadata, bag / names[0], str(custom.get(MCAP_DIGEST_KEY)), total, counts)
+    return _Bag(
+        path=bag,
+        metadata=metadata,
+        mcap=bag / names[0],
+        mcap_digest=str(custom.get(MCAP_DIGEST_KEY)),
+        total=total,
+        counts=counts,
+        metadata_digest=str(custom[METADATA_DIGEST_KEY]),
+    )
 
 
 def _metadata(bag: Path, custom: dict[str, Any]) -> EpisodeMetadata:

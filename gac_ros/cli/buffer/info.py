@@ -14,7 +14,7 @@ from gac_ros.cli.display import make_console
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from gac_ros.buffer.summary import EpisodeSummaryRow
+    from gac_ros.buffer.rows import EpisodeSummaryRow
 
 
 def show_info(

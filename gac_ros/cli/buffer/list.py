@@ -1,4 +1,4 @@
-"""`gac buffer ls`: a table of the episodes in a folder."""
+"""`gac buffer ls`: a table of the episodes in one or several folders."""
 
 from __future__ import annotations
 
@@ -14,25 +14,74 @@ from gac_ros.cli.display import make_console
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from gac_ros.buffer.summary import EpisodeSummaryRow
+    from gac_ros.buffer.rows import EpisodeSummaryRow
 
 
 def list_buffer(
-    directory: Annotated[Path, typer.Argument(help="Folder of bags, or one bag.")],
+    directories: Annotated[list[Path], typer.Argument(help="Folders of bags, or bags.")],
+    where: Annotated[
+        str | None,
+        typer.Option(
+            "--where",
+            help='Only episodes that fulfil an SQL condition, such as "return > 100 and mode = '
+            "'explore'\". Columns: episode_id, state, robot, embodiment, policy, mode, checkpoint, "
+            "checkpoint_digest, seed, steps, return, predicted_return, terminated, truncated, "
+            "outcome, faults, safe_actions, dropped_messages, started, duration, size, path, "
+            "problem.",
+        ),
+    ] = None,
+    sort: Annotated[
+        str | None, typer.Option("--sort", help="Column to sort by; the episode id by default.")
+    ] = None,
+    descending: Annotated[
+        bool, typer.Option("--descending", help="The largest values first.")
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Only the first so many.")
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on, and print each new episode as it is completed.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """List the episodes of a folder, unfinished and damaged ones too.
+    """List the episodes of folders, unfinished and damaged ones too.
 
-    Example: `gac buffer ls episodes/umaze`
+    Episodes that were seen before are taken from the folder's index; `gac buffer verify` reads them
+    all. The column faults counts steps on which the safe action took over, and lost messages.
+
+    Example: `gac buffer ls episodes/umaze --where "return > 100" --sort return --descending`
     """
+    from gac_ros.buffer.query import choose
     from gac_ros.buffer.summary import list_episodes
 
-    rows = list_episodes(directory)
+    rows = [row for directory in directories for row in list_episodes(directory)]
+    chosen = choose(rows, where=where, sort=sort, descending=descending, limit=limit)
     if as_json:
-        typer.echo(json.dumps([_row_dict(row) for row in rows], indent=2))
-        return
+        typer.echo(json.dumps([_row_dict(row) for row in chosen], indent=None if follow else 2))
+    else:
+        _print_rows(chosen, ", ".join(map(str, directories)))
+    if follow:
+        _follow(directories, {row.path for row in rows}, where, as_json=as_json)
+
+
+def _follow(directories: list[Path], known: set[Path], where: str | None, *, as_json: bool) -> None:
+    from gac_ros.buffer.query import choose
+    from gac_ros.buffer.watch import Watcher
+
+    for row in Watcher(directories, known).follow(period=1.0):
+        if not choose([row], where=where):
+            continue
+        if as_json:
+            typer.echo(json.dumps(_row_dict(row)))
+        else:
+            words = (f"{row.policy} {row.mode}".strip(), f"{row.steps} steps", _end(row))
+            text = f"return {_number(row.episode_return) or 'unknown'}"
+            typer.echo(", ".join(word for word in (row.episode_id, *words, text) if word))
+
+
+def _print_rows(rows: list[EpisodeSummaryRow], title: str) -> None:
     console = make_console()
-    console.print(_rows_table(rows, directory))
+    console.print(_rows_table(rows, title))
     for row in rows:
         if row.problem:
             console.print(f"{row.episode_id}: {row.problem}", soft_wrap=True)
@@ -50,21 +99,25 @@ def _row_dict(row: EpisodeSummaryRow) -> dict[str, Any]:
         "robot": row.robot,
         "policy": row.policy,
         "mode": row.mode,
+        "checkpoint": row.metadata.checkpoint if row.metadata else None,
         "steps": row.steps,
         "return": row.episode_return,
         "predicted_return": row.predicted_return,
         "ending": row.ending,
         "outcome": row.outcome,
+        "faults": row.faults,
+        "digest": row.digest,
     }
 
 
-def _rows_table(rows: list[EpisodeSummaryRow], directory: Path) -> Table:
+def _rows_table(rows: list[EpisodeSummaryRow], title: str) -> Table:
     from rich import box
     from rich.table import Table
 
     several = len({row.robot for row in rows if row.robot}) > 1
+    faulty = any(row.faults for row in rows)
     table = Table(
-        title=str(directory),
+        title=title,
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         pad_edge=False,
@@ -74,7 +127,7 @@ def _rows_table(rows: list[EpisodeSummaryRow], directory: Path) -> Table:
     if several:
         table.add_column("robot")
     table.add_column("policy")
-    for heading in ("steps", "return", "predicted"):
+    for heading in ("steps", "return", "predicted", *(["faults"] if faulty else [])):
         table.add_column(heading, justify="right")
     table.add_column("end")
     for row in rows:
@@ -85,6 +138,7 @@ def _rows_table(rows: list[EpisodeSummaryRow], directory: Path) -> Table:
             "" if row.steps is None else str(row.steps),
             _number(row.episode_return),
             _number(row.predicted_return),
+            *([str(row.faults or "")] if faulty else []),
             _end(row),
         )
     return table
