@@ -34,8 +34,20 @@ class ChannelDecoder:
         Raises:
             DecodeError: a joint or an element is missing.
         """
-        values = self._read(message) * self._scale
-        return np.clip(values, self._low, self._high) if self._clips else values
+        return self.scale(self.read(message))
+
+    def read(self, message: Any) -> NDArray[np.float64]:
+        """The channel's numbers as the message has them, float64 of shape (fields,).
+
+        Raises:
+            DecodeError: a joint or an element is missing.
+        """
+        return self._read(message)
+
+    def scale(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Numbers as the policy sees them, of numbers as read; shape (..., fields)."""
+        scaled = values * self._scale
+        return np.clip(scaled, self._low, self._high) if self._clips else scaled
 
 
 def _reader(channel: ObservationChannel) -> Callable[[Any], NDArray[np.float64]]:

@@ -13,13 +13,11 @@ import json
 import math
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
-import numpy as np
 import yaml
 from mcap.data_stream import ReadDataStream
 from mcap.opcode import Opcode
@@ -27,10 +25,9 @@ from mcap.reader import SeekingReader
 from mcap.records import Chunk
 from mcap.stream_reader import get_chunk_data_stream
 from mcap.summary import Summary
-from numpy.typing import NDArray
 
 from gac_ros import messages
-from gac_ros.action import decode_action
+from gac_ros.buffer.steps import DECISION, PLAN, RecordedMessage, replay
 from gac_ros.buffer.writer import (
     MCAP_DIGEST_KEY,
     METADATA_DIGEST_KEY,
@@ -40,33 +37,24 @@ from gac_ros.buffer.writer import (
 from gac_ros.embodiment import Embodiment, embodiment_from_dict
 from gac_ros.episode import Episode, EpisodeMetadata
 from gac_ros.errors import DecodeError, EmbodimentError, EpisodeError
-from gac_ros.observation import ObservationFrame
 
-PLAN = "plan"
-DECISION = "decision"
+__all__ = [
+    "DECISION",
+    "PLAN",
+    "RecordedMessage",
+    "read_episode",
+    "read_messages",
+    "read_metadata",
+    "read_plan",
+    "read_promise",
+    "verify",
+    "verify_content",
+    "verify_digests",
+]
 
 _DAMAGED = "the bag is damaged; restore it from a copy or move it out of the buffer"
 RECORD_HEAD = struct.Struct("<BQ")
 MESSAGE_HEAD = struct.Struct("<HIQQ")
-
-
-class RecordedMessage(NamedTuple):
-    """One message of a bag.
-
-    Attributes:
-        topic: name in the bag.
-        type: message type, such as `nav_msgs/msg/Odometry`.
-        stamp: log time in nanoseconds.
-        data: CDR bytes.
-        sequence: number of the message in the episode, those that were lost counted; always 0 in
-            bags that do not tell.
-    """
-
-    topic: str
-    type: str
-    stamp: int
-    data: bytes
-    sequence: int = 0
 
 
 def read_metadata(bag: Path) -> EpisodeMetadata:
@@ -151,7 +139,7 @@ def read_episode(
     bag = Path(bag)
     opened = _open_bag(bag)
     contract = _contract(opened, embodiment)
-    episode = _Replay(opened, contract).run(_messages(opened))
+    episode = replay(bag, opened.metadata, contract, _messages(opened))
     function = contract.episode_return.function
     if episode.episode_return is None and function and trusted and embodiment is not None:
         episode = replace(episode, episode_return=_score(bag, episode, function))
@@ -195,7 +183,7 @@ def verify_content(bag: Path) -> int:
     """
     opened = _open_bag(Path(bag))
     found = _messages(opened)
-    _Replay(opened, _contract(opened, None)).run(found)
+    replay(opened.path, opened.metadata, _contract(opened, None), found)
     return len(found)
 
 
@@ -361,187 +349,6 @@ def _contract(bag: _Bag, embodiment: Embodiment | None) -> Embodiment:
             "embodiment the bag was recorded with"
         )
     return embodiment
-
-
-@dataclass
-class _Step:
-    observation: NDArray[np.float64]
-    action: NDArray[np.float64]
-    valid: bool
-    reward: float = 0.0
-
-
-class _Replay:
-    """Replays the messages of one bag into the arrays of an episode."""
-
-    def __init__(self, bag: _Bag, embodiment: Embodiment) -> None:
-        self._bag = bag
-        self._embodiment = embodiment
-        self._frame = ObservationFrame(embodiment)
-        self._steps: list[_Step] = []
-        self._pending: _Step | None = None  # a command that still waits for its decision
-        self._torn = False  # messages were lost, and no command has come since
-        self._handlers: dict[str, tuple[str, Callable[[Any], None]]] = {}
-        for channel in embodiment.observation:
-            self._handle(channel.topic, channel.type, partial(self._observe, channel.topic))
-        self._handle(embodiment.action.topic, embodiment.action.type.value, self._command)
-        self._has_decisions = DECISION in bag.metadata.topics
-        if self._has_decisions:
-            self._handle(DECISION, messages.FLOAT64_MULTI_ARRAY, self._decide)
-        reward = embodiment.episode_return.topic
-        self._has_rewards = reward is not None and reward in bag.metadata.topics
-        if reward is not None and self._has_rewards:
-            self._handle(reward, messages.FLOAT64, self._reward)
-
-    def run(self, recorded: list[RecordedMessage]) -> Episode:
-        expected = 0
-        for message in recorded:
-            if message.sequence > expected:
-                self._tear()
-            expected = max(expected, message.sequence + 1)
-            kind, handler = self._handlers.get(message.topic, (None, None))
-            if handler is None:
-                continue
-            if message.type != kind:
-                self._fail(f"{message.topic} holds {message.type}, the embodiment says {kind}")
-            self._deliver(message, handler)
-        self._drop_pending()
-        return self._episode()
-
-    def _deliver(self, message: RecordedMessage, handler: Callable[[Any], None]) -> None:
-        try:
-            handler(messages.deserialize(message.data, message.type))
-        except DecodeError as error:
-            self._fail(f"{message.topic}: {error}")
-
-    def _handle(self, role: str, kind: str, handler: Callable[[Any], None]) -> None:
-        topic = self._bag.metadata.topics.get(role)
-        if topic is None:
-            self._fail(f"its metadata names no bag topic for '{role}'")
-        self._handlers[topic] = (kind, handler)
-
-    def _tear(self) -> None:
-        """Messages are missing here: nothing before may be taken for what they told."""
-        self._frame.clear()
-        self._pending = None
-        self._torn = True
-
-    def _observe(self, channel: str, message: Any) -> None:
-        # Live, a message that lacks a joint leaves the older value in place and makes the next
-        # action the safe one, which its decision tells. Here the older value stays, too.
-        try:
-            self._frame.update(channel, message, 0.0)
-        except DecodeError:
-            return
-
-    def _command(self, message: Any) -> None:
-        self._drop_pending()
-        self._torn = False
-        observation = self._frame.take()
-        action = decode_action(self._embodiment, message)
-        finite = bool(np.isfinite(observation).all() and np.isfinite(action).all())
-        self._pending = _Step(observation, action, finite)
-        if not self._has_decisions:
-            self._accept(policy=True)
-
-    def _decide(self, message: Any) -> None:
-        data = message.data
-        if len(data) < 2:
-            self._fail(f"a decision has {len(data)} numbers instead of 4")
-        step, source = float(data[0]), float(data[1])
-        if step == self._bag.metadata.steps == len(self._steps):
-            # The answer to the final observation, given before the end was known: not executed.
-            self._drop_pending()
-            return
-        if not (step.is_integer() and len(self._steps) <= step < self._bag.metadata.steps):
-            self._fail(
-                f"decision {step:g} came after {len(self._steps)} of {self._bag.metadata.steps} "
-                "steps"
-            )
-        self._pad(int(step))
-        if self._pending is None:
-            self._pad(int(step) + 1)
-        else:
-            self._accept(policy=source == 0.0)
-
-    def _accept(self, *, policy: bool) -> None:
-        step, self._pending = self._pending, None
-        if step is not None:
-            step.valid = step.valid and policy
-            self._steps.append(step)
-
-    def _drop_pending(self) -> None:
-        """A command without a decision is no step; what was earned since belongs to the last."""
-        dropped, self._pending = self._pending, None
-        if dropped is not None and self._steps:
-            self._steps[-1].reward += dropped.reward
-
-    def _pad(self, count: int) -> None:
-        """Stand in for steps whose messages were dropped, so that the others keep their time."""
-        if count > len(self._steps) and self._bag.metadata.dropped_messages == 0:
-            self._fail(f"step {len(self._steps)} is missing although no message was dropped")
-        while len(self._steps) < count:
-            lost = _Step(self._frame.take(), self._embodiment.safe_action, valid=False)
-            self._steps.append(lost)
-
-    def _reward(self, message: Any) -> None:
-        if not math.isfinite(message.data):
-            self._fail(f"a reward is {message.data}")
-        if self._torn:
-            return  # it belongs to a step that was lost
-        if self._pending is not None:
-            self._pending.reward += message.data
-        elif self._steps:
-            self._steps[-1].reward += message.data
-
-    def _episode(self) -> Episode:
-        metadata = self._bag.metadata
-        if not self._steps:
-            self._fail("it holds no step")
-        self._pad(metadata.steps)
-        if len(self._steps) != metadata.steps:
-            self._fail(f"it holds {len(self._steps)} steps, its metadata says {metadata.steps}")
-        rewards = np.array([step.reward for step in self._steps])
-        # Where messages were lost a sum of rewards would be a wrong return.
-        known = self._has_rewards and metadata.dropped_messages == 0
-        earned = float(rewards.sum()) if known else None
-        stated = metadata.episode_return
-        return Episode(
-            observations=_filled(
-                np.array([*(step.observation for step in self._steps), self._frame.take()])
-            ),
-            actions=self._finite_actions(),
-            rewards=rewards,
-            valid=np.array([step.valid for step in self._steps]),
-            terminated=metadata.terminated,
-            truncated=metadata.truncated,
-            episode_return=earned if stated is None else stated,
-            metadata=metadata,
-        )
-
-    def _finite_actions(self) -> NDArray[np.float64]:
-        actions = np.array([step.action for step in self._steps])
-        return np.where(np.isfinite(actions), actions, self._embodiment.safe_action)
-
-    def _fail(self, what: str) -> NoReturn:
-        raise EpisodeError(f"{self._bag.path}: {what}; move the bag out of the buffer")
-
-
-def _filled(observations: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Observations, shape (T+1, O), with every number finite.
-
-    What is not finite takes the last finite value of its column, before the first one the next,
-    and 0 in a column without any.
-    """
-    finite = np.isfinite(observations)
-    if finite.all():
-        return observations
-    rows = np.arange(len(observations))[:, None]
-    last = np.maximum.accumulate(np.where(finite, rows, -1), axis=0)
-    first = np.argmax(finite, axis=0)
-    source = np.where(last < 0, first, last)
-    values = np.take_along_axis(observations, source, axis=0)
-    return np.where(np.isfinite(values), values, 0.0)
 
 
 def _score(bag: Path, episode: Episode, function: str) -> float:
