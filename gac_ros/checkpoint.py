@@ -2,7 +2,7 @@
 
 `model.safetensors` holds the weights, the best plans and some starts, `checkpoint.json` the
 model's sizes, the embodiment, the normaliser, the planner's settings, the lineage and the SHA-256
-of the weights.
+of the weights. `episodes.json` names the episodes it learned from (`gac lineage` reads it).
 A training run's directory holds one such directory per save and a link `latest` to the newest.
 """
 
@@ -34,6 +34,7 @@ from gac_ros.policy import GacActor, Policy
 
 WEIGHTS_FILE = "model.safetensors"
 DESCRIPTION_FILE = "checkpoint.json"
+EPISODES_FILE = "episodes.json"
 LATEST_LINK = "latest"
 _FORMAT = "gac_ros-checkpoint-1"
 
@@ -49,6 +50,9 @@ class Lineage(BaseModel):
         iterations: training iterations since the parent.
         seed: of the training.
         package_version: version of gac_ros that wrote it.
+        config: settings of the training; None in checkpoints that were written before they were
+            kept.
+        episodes_sha256: of the file that names the episodes; None where there is none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,6 +64,8 @@ class Lineage(BaseModel):
     iterations: int
     seed: int
     package_version: str
+    config: dict[str, Any] | None = None
+    episodes_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -167,7 +173,7 @@ def save_checkpoint(
         DESCRIPTION_FILE: _describe(checkpoint, hashlib.sha256(weights).hexdigest()),
     }
     files |= {name: _to_bytes(content) for name, content in (extra_tensors or {}).items()}
-    files |= {name: json.dumps(content).encode() for name, content in (extra_json or {}).items()}
+    files |= {name: encode_json(content) for name, content in (extra_json or {}).items()}
     try:
         _write_directory(directory, files)
     except OSError as error:
@@ -176,6 +182,11 @@ def save_checkpoint(
             "folder is writable and the disk has room"
         ) from error
     return directory
+
+
+def encode_json(content: Any) -> bytes:
+    """The bytes of a further JSON file of a checkpoint."""
+    return json.dumps(content).encode()
 
 
 def _to_bytes(tensors: dict[str, Tensor]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -141,3 +142,10 @@ class Episode:
 
     def __len__(self) -> int:
         return len(self.actions)
+
+    def content_digest(self) -> str:
+        """SHA-256 of what is learned from it beside its return, which a label may change."""
+        digest = hashlib.sha256()
+        for array in (self.observations, self.actions, self.valid):
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()

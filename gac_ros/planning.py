@@ -7,7 +7,7 @@ Transformer (arXiv 2402.04647) for posterior sampling with a guidance weight.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -17,12 +17,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from gac_ros.errors import ConfigurationError, EpisodeError
+from gac_ros.exploration import Bursts
 from gac_ros.model.gac import GacModel
 from gac_ros.model.langevin import sample_langevin
 from gac_ros.normalization import Normalizer
 
 Mode = Literal["exploit", "explore", "posterior"]
 MODES: tuple[Mode, ...] = ("exploit", "explore", "posterior")
+
+# The longest burst is this part of an episode.
+_LONGEST_BURST = 5
 
 
 class PlannerConfig(BaseModel):
@@ -53,6 +57,8 @@ class PlannerConfig(BaseModel):
         explore_known_share: with `explore_raise`, the share of plans that start at one of the best
             plans, drawn in proportion to exp(value), values in standard deviations of the
             return; the others start at the prior.
+        explore_bursts: chance of each step of such a plan that starts at the prior to begin a
+            burst of one random action; see `Bursts`.
         posterior_weight: w of LPT's p(z0) p(y | z)^w.
     """
 
@@ -71,6 +77,7 @@ class PlannerConfig(BaseModel):
     explore_target: float | None = None
     explore_raise: float | None = Field(default=None, ge=0.0)
     explore_known_share: float = Field(default=0.5, ge=0.0, le=1.0)
+    explore_bursts: float = Field(default=0.0, ge=0.0, le=1.0)
     posterior_weight: float = Field(default=1.0, gt=0.0)
 
 
@@ -85,6 +92,7 @@ class Plan:
         predicted_return: the ensemble's mean, in units of the return.
         predicted_return_std: the ensemble's spread.
         target_return: the return asked for; None when exploiting.
+        bursts: random actions that interrupt the plan; None without.
     """
 
     z0: NDArray[np.float32]
@@ -93,6 +101,7 @@ class Plan:
     predicted_return: float
     predicted_return_std: float
     target_return: float | None = None
+    bursts: Bursts | None = None
 
     def to_json(self) -> str:
         """JSON that keeps every digit of z0 and z."""
@@ -109,7 +118,10 @@ class Plan:
         """
         try:
             arrays = {key: np.array(content[key], dtype=np.float32) for key in ("z0", "z")}
-            return cls(**{**content, **arrays})
+            bursts = content.get("bursts")
+            if bursts is not None:
+                bursts = Bursts(**bursts)
+            return cls(**{**content, **arrays, "bursts": bursts})
         except (KeyError, TypeError, ValueError) as error:
             raise EpisodeError(f"the recorded plan cannot be read ({error})") from error
 
@@ -215,7 +227,10 @@ class Planner:
         start = self._prior_samples(1, generator)
         known = self._best_plans.to(start.device)
         share = torch.rand(1, generator=generator).item()
-        if len(known) and share < config.explore_known_share:
+        bursts = None
+        if not (len(known) and share < config.explore_known_share):
+            bursts = self._bursts(generator)
+        else:
             with torch.no_grad():
                 value, _ = model.predicted_return(model.plan(known), self._starts)
             # On the CPU, as the generator is.
@@ -226,7 +241,15 @@ class Planner:
         target = float(self._normalizer.denormalize_return(value.item())) + increment
         if config.explore_target is not None:
             target = min(target, config.explore_target)
-        return self._finish(self.sample(1, target, 1.0, generator, start), "explore", target)
+        plan = self._finish(self.sample(1, target, 1.0, generator, start), "explore", target)
+        return replace(plan, bursts=bursts)
+
+    def _bursts(self, generator: torch.Generator) -> Bursts | None:
+        if not self.config.explore_bursts:
+            return None
+        seed = int(torch.randint(2**31, (1,), generator=generator).item())
+        length = self._model.config.episode_length
+        return Bursts(self.config.explore_bursts, max(2, length // _LONGEST_BURST), seed)
 
     def _prior_samples(self, count: int, generator: torch.Generator) -> Tensor:
         config = self._model.config

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from gac_ros.exploration import BurstSequence
 from gac_ros.model.decoding import Decoder, make_decoder
 from gac_ros.model.gac import GacModel
 from gac_ros.normalization import Normalizer
@@ -29,10 +30,14 @@ class Policy:
         self._normalizer = normalizer
         self._decoder = decoder or make_decoder(model.generator)
         self._follows = False
+        self._bursts: BurstSequence | None = None
 
     def follow(self, plan: Plan) -> None:
         """Start an episode with this plan; the history of the last one is forgotten."""
         self._decoder.start(plan.z)
+        self._bursts = None
+        if plan.bursts is not None:
+            self._bursts = BurstSequence(plan.bursts, self._config.action_size)
         self._follows = True
 
     def act(self, observation: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -40,6 +45,8 @@ class Policy:
         if not self._follows:
             raise RuntimeError("call follow(plan) before act(observation)")
         mean = self._decoder.step(self._normalizer.normalize_observation(observation))
+        if self._bursts is not None:
+            mean = self._bursts.apply(mean)
         return self._normalizer.denormalize_action(mean)
 
     def warm_up(self) -> None:

@@ -16,7 +16,18 @@ from typing import Annotated
 import typer
 
 from gac_ros import __version__
-from gac_ros.cli import bench, buffer, collect, demo, evaluate, online, reference, replay, train
+from gac_ros.cli import (
+    bench,
+    buffer,
+    collect,
+    demo,
+    evaluate,
+    lineage,
+    online,
+    reference,
+    replay,
+    train,
+)
 from gac_ros.cli.display import help_without_command
 from gac_ros.errors import GacError
 
@@ -45,6 +56,7 @@ app.command("collect")(collect.collect)
 app.command("train")(train.train)
 app.command("finetune")(train.finetune)
 app.command("online")(online.online)
+app.command("lineage")(lineage.lineage)
 app.command("evaluate")(evaluate.evaluate)
 app.command("replay")(replay.replay)
 app.command("reference")(reference.reference)

@@ -41,6 +41,8 @@ class OnlineConfig(BaseModel):
             the plan that acted, start at that `plan`, or start at a sample of the `prior`.
         online_share: share of the batches drawn from collected episodes; None draws them as all
             others.
+        bursts: chance of each step to begin a burst of a random action, in those plans of
+            exploration that do not start at a known one; see `gac_ros.exploration`.
         target: of exploration.
         initial: training of the first model, when the run is given none.
         finetune: training of every round.
@@ -57,6 +59,7 @@ class OnlineConfig(BaseModel):
     after_rejection: Literal["continue", "restart"] = "continue"
     new_chains: Literal["held", "plan", "prior"] = "held"
     online_share: float | None = Field(default=None, gt=0.0, lt=1.0)
+    bursts: float = Field(default=0.05, ge=0.0, le=1.0)
     target: TargetConfig = TargetConfig()
     initial: TrainingConfig = TrainingConfig()
     finetune: TrainingConfig = TrainingConfig(
@@ -70,7 +73,7 @@ class OnlineConfig(BaseModel):
 
 
 def collecting_planner(
-    strategy: Strategy, planner: PlannerConfig, target: Target
+    strategy: Strategy, planner: PlannerConfig, target: Target, bursts: float
 ) -> tuple[Mode, PlannerConfig]:
     """Mode and settings of a planner that collects by this strategy.
 
@@ -78,9 +81,17 @@ def collecting_planner(
         strategy: how.
         planner: the checkpoint's own settings.
         target: for `explore`.
+        bursts: for `explore`.
     """
     if strategy == "explore":
-        aim = {"explore_raise": target.increment, "explore_target": target.highest}
+        aim = {
+            "explore_raise": target.increment,
+            "explore_target": target.highest,
+            "explore_bursts": bursts,
+        }
+        if target.increment <= 0.0:
+            # Every return was the same: no plan is known to be better than another.
+            aim["explore_known_share"] = 0.0
         return "explore", planner.model_copy(update=aim)
     if strategy == "prior":
         sample = {"start": "prior", "candidates": 1, "exploit_steps": 0}

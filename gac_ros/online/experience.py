@@ -53,7 +53,9 @@ class Experience:
 
     Attributes:
         offline: how many episodes the run began with; they come first.
-        plans: z0 (N, D) by episode id.
+        plans: z0 (N, D) by episode id, of the episodes in which a plan alone acted.
+        interrupted: likewise, of those whose plan bursts of random actions interrupted: what
+            explains them is near that plan, but not known.
         targets: y+ by seed, of the episodes whose plan had one.
     """
 
@@ -62,6 +64,7 @@ class Experience:
         self._episodes: list[Episode] = []
         self._ids: list[str] = []
         self.plans: dict[str, Tensor] = {}
+        self.interrupted: dict[str, Tensor] = {}
         self.targets: dict[int, float] = {}
         if initial_bags:
             self._add(EpisodeBuffer.open(initial_bags, embodiment=embodiment))
@@ -90,7 +93,8 @@ class Experience:
             plan = read_plan(folder / metadata.episode_id)
             if plan is None:
                 continue
-            self.plans[metadata.episode_id] = torch.tensor(plan["z0"], dtype=torch.float32)
+            where = self.interrupted if plan.get("bursts") else self.plans
+            where[metadata.episode_id] = torch.tensor(plan["z0"], dtype=torch.float32)
             if plan.get("target_return") is not None:
                 self.targets[seed] = float(plan["target_return"])
         return [by_seed[seed] for seed in seeds]

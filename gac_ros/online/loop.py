@@ -300,7 +300,9 @@ class _Run:
     def _collector(self, number: int, learner: Path, target: Target) -> tuple[Mode, Path]:
         """The learner with the planner that collects, as a checkpoint that nodes can load."""
         checkpoint = load_checkpoint(learner)
-        mode, planner = collecting_planner(self._config.collect, checkpoint.planner, target)
+        mode, planner = collecting_planner(
+            self._config.collect, checkpoint.planner, target, self._config.bursts
+        )
         path = self._folder(number) / "collector"
         if not path.exists():
             save_checkpoint(replace(checkpoint, planner=planner), path)
@@ -315,7 +317,9 @@ class _Run:
             parent = rescale_returns(parent, experience.returns)
             chains = known_chains(learner)
         if self._config.new_chains == "plan":
-            chains = {**experience.plans, **chains}
+            chains = {**experience.plans, **experience.interrupted, **chains}
+        elif self._config.new_chains == "held":
+            chains = {**experience.interrupted, **chains}
         return KnownPlansTrainer(
             experience.buffer(),
             self._embodiment,

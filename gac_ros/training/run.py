@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from gac_ros.checkpoint import (
+    EPISODES_FILE,
     Checkpoint,
     find_checkpoint,
     load_checkpoint,
@@ -88,7 +89,10 @@ def save_run(trainer: Trainer, directory: Path) -> Path:
             trainer.checkpoint(),
             target,
             extra_tensors={training_state.STATE_TENSORS: state.tensors},
-            extra_json={training_state.STATE_JSON: state.values},
+            extra_json={
+                training_state.STATE_JSON: state.values,
+                EPISODES_FILE: trainer.episode_list,
+            },
         )
     point_latest_to(target)
     for old in sorted(directory.glob("step-*"))[: -trainer.config.keep_checkpoints]:

@@ -7,8 +7,10 @@ that moves a few Langevin steps whenever the episode is drawn and is kept in bet
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from torch import Tensor
 
 from gac_ros import __version__
 from gac_ros.buffer.dataset import EpisodeBuffer, stratified_starts
-from gac_ros.checkpoint import Checkpoint, Lineage
+from gac_ros.checkpoint import Checkpoint, Lineage, encode_json
 from gac_ros.embodiment import Embodiment
 from gac_ros.errors import ConfigurationError
 from gac_ros.model.gac import GacModel, LogJoint, TrajectoryWindows
@@ -324,6 +326,14 @@ class Trainer:
         """Digest of the episodes."""
         return self._buffer.digest
 
+    @cached_property
+    def episode_list(self) -> list[dict[str, Any]]:
+        """Id, digest of the content, and return of every episode, plain data."""
+        return [
+            {"id": name, "sha256": episode.content_digest(), "return": episode.episode_return}
+            for name, episode in zip(self._buffer.ids, self._buffer, strict=True)
+        ]
+
     @property
     def episode_ids(self) -> tuple[str, ...]:
         """Ids of the episodes, in the order of the chains."""
@@ -387,6 +397,8 @@ class Trainer:
                 iterations=self.iteration,
                 seed=self.seed,
                 package_version=__version__,
+                config=self.config.model_dump(mode="json"),
+                episodes_sha256=hashlib.sha256(encode_json(self.episode_list)).hexdigest(),
             ),
         )
 

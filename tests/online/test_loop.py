@@ -180,16 +180,16 @@ AIM = Target(increment=3.0, highest=7.0, median=0.0, reach=1.0)
 
 @pytest.mark.parametrize("strategy", ["exploit", "prior", "posterior"])
 def test_only_exploration_is_given_a_target(strategy: Strategy) -> None:
-    mode, planner = collecting_planner(strategy, PlannerConfig(), AIM)
+    mode, planner = collecting_planner(strategy, PlannerConfig(), AIM, 0.1)
     assert mode == ("posterior" if strategy == "posterior" else "exploit")
     assert planner.explore_raise is planner.explore_target is None
-    mode, planner = collecting_planner("explore", PlannerConfig(), AIM)
+    mode, planner = collecting_planner("explore", PlannerConfig(), AIM, 0.1)
     assert (mode, planner.explore_raise, planner.explore_target) == ("explore", 3.0, 7.0)
 
 
 def test_prior_plans_are_samples_of_the_prior() -> None:
     checkpoint = untrained_checkpoint(ROBOT)
-    mode, planner = collecting_planner("prior", checkpoint.planner, AIM)
+    mode, planner = collecting_planner("prior", checkpoint.planner, AIM, 0.1)
     sampler = checkpoint.make_planner(**planner.model_dump())
     assert (sampler.plan(mode, 0).z0 != sampler.plan(mode, 1).z0).all()
 

@@ -1,0 +1,57 @@
+"""Random actions that last, to reach what no plan leads to.
+
+Plans are those of the data. Where none of them ever left the ground that the data cover, sampling
+plans, however wide, does not leave it either: the actor holds the robot on what it knows. Single
+random actions average out; one that lasts does not. Source: temporally-extended epsilon-greedy
+exploration, Dabney et al. 2020 (arXiv 2006.01782).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+_SHORTEST = 2
+
+
+@dataclass(frozen=True)
+class Bursts:
+    """When random actions interrupt a plan; a part of the plan, so that a bag can be recomputed.
+
+    Attributes:
+        rate: chance of a step outside of bursts to begin one.
+        longest: steps; lengths n have the heavy tail P(N >= n) = 2 / n, cut off here.
+        seed: of the lengths and the actions.
+    """
+
+    rate: float
+    longest: int
+    seed: int
+
+
+class BurstSequence:
+    """The bursts of one episode.
+
+    Args:
+        bursts: see there.
+        action_size: A.
+    """
+
+    def __init__(self, bursts: Bursts, action_size: int) -> None:
+        self._bursts = bursts
+        self._random = np.random.default_rng(bursts.seed)
+        self._action = np.zeros(action_size, dtype=np.float32)
+        self._left = 0
+
+    def apply(self, action: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The plan's action (A,), or in a burst the burst's; normalised to [-1, 1]."""
+        if self._left == 0 and self._random.random() < self._bursts.rate:
+            length = _SHORTEST / (1.0 - self._random.random())
+            self._left = int(min(length, self._bursts.longest))
+            self._action = self._random.uniform(-1.0, 1.0, len(action)).astype(np.float32)
+        if self._left == 0:
+            return action
+        self._left -= 1
+        return self._action

@@ -1,0 +1,59 @@
+"""Bursts of random actions: a part of the plan, so that a bag can be recomputed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+
+from gac_ros.exploration import Bursts, BurstSequence
+from gac_ros.planning import Plan
+from tests.toy import untrained_checkpoint
+
+BURSTS = Bursts(rate=0.1, longest=20, seed=4)
+
+
+def actions(bursts: Bursts, steps: int = 5000) -> np.ndarray:
+    sequence = BurstSequence(bursts, 2)
+    return np.array([sequence.apply(np.full(2, 7.0, dtype=np.float32)) for _ in range(steps)])
+
+
+def test_bursts_last_and_stay_within_the_action_range() -> None:
+    taken = actions(BURSTS)
+    inside = taken[:, 0] != 7.0
+    assert 0.2 < inside.mean() < 0.7
+    assert (np.abs(taken[inside]) <= 1.0).all()
+    changes = np.flatnonzero(np.diff(taken[:, 0]))
+    lengths = np.diff(changes)[~(taken[changes[:-1] + 1, 0] == 7.0)]
+    assert lengths.max() <= 20
+    assert lengths.mean() > 3.0
+
+
+def test_equal_seeds_give_equal_bursts_and_a_rate_of_zero_none() -> None:
+    assert (actions(BURSTS) == actions(BURSTS)).all()
+    assert (actions(BURSTS) != actions(replace(BURSTS, seed=5))).any()
+    assert (actions(replace(BURSTS, rate=0.0)) == 7.0).all()
+
+
+def test_a_recorded_plan_repeats_its_bursts() -> None:
+    checkpoint = untrained_checkpoint("pointmaze_umaze")
+    planner = checkpoint.make_planner(explore_raise=0.0, explore_bursts=0.5, explore_known_share=0)
+    plan = planner.plan("explore", 3)
+    assert plan.bursts is not None
+    again = Plan.from_dict(json.loads(plan.to_json()))
+    assert again.bursts == plan.bursts
+    policy = checkpoint.make_policy()
+    runs = []
+    for one in (plan, again, replace(plan, bursts=None)):
+        policy.follow(one)
+        runs.append([policy.act(np.zeros(4)) for _ in range(20)])
+    assert np.array_equal(runs[0], runs[1])
+    assert not np.array_equal(runs[0], runs[2])
+
+
+def test_only_new_plans_of_exploration_are_interrupted() -> None:
+    checkpoint = untrained_checkpoint("pointmaze_umaze")
+    known = checkpoint.make_planner(explore_raise=0.0, explore_bursts=0.5, explore_known_share=1.0)
+    assert known.plan("explore", 3).bursts is None
+    assert known.plan("exploit", 3).bursts is None
