@@ -66,6 +66,7 @@ setup(
         "threadpoolctl>=3",
         "torch>=2.4",
         "typer",
+        "zstandard",
     ],
     extras_require={
         # A robot with ROS 2 installed has these already; this is real rclpy and Fast DDS for

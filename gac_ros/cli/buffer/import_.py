@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gac_ros.cli.display import counted_progress, make_console
+from gac_ros.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from gac_ros.embodiment import Embodiment
+
+
+class Steps(str, Enum):
+    """How the steps of a recording are laid."""
+
+    RATE = "rate"
+    COMMANDS = "commands"
+
+
+_RECORDING = "Of a recording: "
 
 
 def import_episodes(
-    file: Annotated[
+    source: Annotated[
         Path,
         typer.Argument(
-            help="Data set of step arrays (*.npz): observations (T+1 an episode), actions, "
-            "rewards, lengths, terminated, truncated, and perhaps env_id and note."
+            help="A recording: a folder of `ros2 bag record`, or a file *.mcap or *.db3. Or a data "
+            "set of step arrays (*.npz): observations (T+1 an episode), actions, rewards, lengths, "
+            "terminated, truncated, and perhaps env_id and note."
         ),
     ],
     robot: Annotated[
@@ -27,23 +43,139 @@ def import_episodes(
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder that receives one bag an episode.")],
     limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="Only the first so many episodes.")
+        int | None,
+        typer.Option("--limit", min=1, help="Of a data set: only the first so many episodes."),
     ] = None,
     policy: Annotated[
         str, typer.Option("--policy", help="Who acted, for the bags' metadata.")
     ] = "imported",
+    cut_event: Annotated[
+        str | None,
+        typer.Option(
+            "--cut-event",
+            metavar="TOPIC",
+            help=_RECORDING + "a topic that tells where episodes start and end: String (start, "
+            "end, terminated, truncated, success, failure, discard), Bool, or Empty. Without any "
+            "--cut the embodiment's episode_end_topic; if that was not recorded, the whole is one "
+            "episode.",
+        ),
+    ] = None,
+    cut_gap: Annotated[
+        float | None,
+        typer.Option(
+            "--cut-gap",
+            metavar="SECONDS",
+            help=_RECORDING + "a longer pause of the commands ends an episode.",
+        ),
+    ] = None,
+    cut_table: Annotated[
+        Path | None,
+        typer.Option(
+            "--cut-table",
+            metavar="FILE",
+            help=_RECORDING + "*.csv or *.yaml with start and end (seconds from the first "
+            "message, or dates) of each episode, and perhaps return, outcome, success, "
+            "terminated, truncated.",
+        ),
+    ] = None,
+    namespace: Annotated[
+        str, typer.Option("--namespace", help=_RECORDING + "the robot's namespace in it.")
+    ] = "",
+    topic: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--topic",
+            metavar="NAME=RECORDED",
+            help=_RECORDING + "a topic of the embodiment that was called otherwise. Repeatable.",
+        ),
+    ] = None,
+    steps: Annotated[
+        Steps,
+        typer.Option(
+            "--steps",
+            help=_RECORDING + "a step at the control rate, or at each command, whatever the rate.",
+        ),
+    ] = Steps.RATE,
+    max_hold: Annotated[
+        float,
+        typer.Option(
+            "--max-hold",
+            min=0.0,
+            metavar="SECONDS",
+            help=_RECORDING + "how long a command stands for those that did not come; later steps "
+            "are not learnt from.",
+        ),
+    ] = 0.5,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help=_RECORDING + "only report what would be imported.")
+    ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="FILE", help=_RECORDING + "write the report as JSON."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help=_RECORDING + "print the report as JSON.")
+    ] = False,
 ) -> None:
-    """Turn a data set of step arrays into episode bags.
+    """Turn recordings and data sets of others into episode bags.
+
+    A recording is cut into episodes, and its topics are brought to the control rate: each step
+    has the newest message of each topic that was there before its command, none older than the
+    embodiment allows. The report says what was left out, and why.
 
     An import that was interrupted goes on where it stopped when it is repeated.
 
-    Example: `gac buffer import hopper.npz --robot hopper --out episodes/hopper`
+    Examples: `gac buffer import rosbag2_2026_01_02 --robot arm.yaml --cut-gap 2 --out episodes`,
+    `gac buffer import hopper.npz --robot hopper --out episodes/hopper`
     """
-    from gac_ros.buffer.importing.import_steps import check_environment, import_step_arrays
-    from gac_ros.buffer.importing.step_arrays import load_step_arrays
-    from gac_ros.embodiment import find_embodiment, known_robots
+    from gac_ros.embodiment import find_embodiment
 
     embodiment = find_embodiment(robot)
+    if source.suffix == ".npz":
+        _import_step_arrays(source, robot, embodiment, out, limit, policy)
+        return
+    from gac_ros.buffer.importing.align import Alignment
+    from gac_ros.buffer.importing.cut_recording import CutBy
+    from gac_ros.buffer.importing.import_recording import RecordingImport, import_recording
+    from gac_ros.cli.buffer.recording import show_report
+
+    how = RecordingImport(
+        embodiment,
+        cut=CutBy(cut_event, cut_gap, cut_table),
+        alignment=Alignment(every_command=steps is Steps.COMMANDS, max_hold=max_hold),
+        namespace=namespace,
+        renamed=_renamed(topic or []),
+        policy=policy,
+    )
+    show_report(
+        import_recording(source, out, how, dry_run=dry_run, on_episode=_tell),
+        as_json=as_json,
+        file=report,
+    )
+
+
+def _tell(done: int, total: int) -> None:
+    if done % max(1, total // 20) == 0 or done == total:
+        typer.echo(f"importing: {done}/{total}", err=True)
+
+
+def _renamed(given: list[str]) -> dict[str, str]:
+    pairs = [each.partition("=") for each in given]
+    for each, (name, _, recorded) in zip(given, pairs, strict=True):
+        if not name or not recorded:
+            raise ConfigurationError(
+                f"--topic {each}: must read NAME=RECORDED, such as joint_states=/arm/joint_states"
+            )
+    return {name: recorded for name, _, recorded in pairs}
+
+
+def _import_step_arrays(
+    file: Path, robot: str, embodiment: Embodiment, out: Path, limit: int | None, policy: str
+) -> None:
+    from gac_ros.buffer.importing.import_steps import check_environment, import_step_arrays
+    from gac_ros.buffer.importing.step_arrays import load_step_arrays
+    from gac_ros.embodiment import known_robots
+
     arrays = load_step_arrays(file)
     # With an embodiment of their own, users say themselves what fits.
     if robot in known_robots():
