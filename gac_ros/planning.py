@@ -93,6 +93,7 @@ class Plan:
         predicted_return_std: the ensemble's spread.
         target_return: the return asked for; None when exploiting.
         bursts: random actions that interrupt the plan; None without.
+        step: the first step of the episode that follows it; above 0 when it was made anew.
     """
 
     z0: NDArray[np.float32]
@@ -102,6 +103,7 @@ class Plan:
     predicted_return_std: float
     target_return: float | None = None
     bursts: Bursts | None = None
+    step: int = 0
 
     def to_json(self) -> str:
         """JSON that keeps every digit of z0 and z."""

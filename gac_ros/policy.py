@@ -40,6 +40,12 @@ class Policy:
             self._bursts = BurstSequence(plan.bursts, self._config.action_size)
         self._follows = True
 
+    def change(self, plan: Plan) -> None:
+        """Follow another plan from the next action on; the history stays."""
+        if not self._follows:
+            raise RuntimeError("call follow(plan) before change(plan)")
+        self._decoder.change(plan.z)
+
     def act(self, observation: NDArray[np.float64]) -> NDArray[np.float64]:
         """Action (A,) in its own units for an observation (O,)."""
         if not self._follows:
@@ -76,6 +82,11 @@ class GacActor:
         """Start an episode with a plan made elsewhere (by the plan worker, or recorded)."""
         self.plan = plan
         self._policy.follow(plan)
+
+    def change(self, plan: Plan) -> None:
+        """Follow another plan from the next action on."""
+        self.plan = plan
+        self._policy.change(plan)
 
     def act(self, observation: NDArray[np.float64]) -> NDArray[np.float64]:
         """Action (A,) for an observation (O,)."""

@@ -97,10 +97,17 @@ def read_plan(bag: Path) -> dict[str, Any] | None:
     opened = _open_bag(Path(bag))
     topic = opened.metadata.topics.get(PLAN)
     plans = [message for message in _messages(opened) if message.topic == topic]
-    if topic is None or not plans:
-        return None
+    return parse_plan(bag, plans[-1]) if plans else None
+
+
+def parse_plan(bag: Path, message: RecordedMessage) -> dict[str, Any]:
+    """Content of a recorded plan.
+
+    Raises:
+        EpisodeError: it is not JSON.
+    """
     try:
-        plan = json.loads(messages.deserialize(plans[-1].data, plans[-1].type).data)
+        plan = json.loads(messages.deserialize(message.data, message.type).data)
     except (DecodeError, ValueError, AttributeError) as error:
         raise EpisodeError(f"{bag}: the plan is not JSON in a std_msgs/String ({error})") from error
     if not isinstance(plan, dict):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gac_ros.cli import bench_control, bench_plans, bench_training
+from gac_ros.cli import bench_control, bench_plans, bench_replanning, bench_training
 from gac_ros.cli.display import help_without_command, make_console, progress_bar
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ app = typer.Typer(
 
 app.command("control")(bench_control.control)
 app.command("plans")(bench_plans.plans)
+app.command("replanning")(bench_replanning.replanning)
 app.command("training")(bench_training.training)
 
 

@@ -26,6 +26,9 @@ from gac_ros.evaluation.seeds import episode_seed
 from gac_ros.evaluation.threads import one_thread
 from gac_ros.planning import Mode
 from gac_ros.policy import GacActor
+from gac_ros.replanning.actor import DirectAdvisor, ReplanningActor
+from gac_ros.replanning.config import ReplanningConfig
+from gac_ros.replanning.replanner import Replanner
 from gac_ros.resources import packaged_checkpoint
 
 RunEpisode = Callable[[int], EpisodeResult]
@@ -42,6 +45,7 @@ class EvaluationRequest:
         seed: as `--seed`; see `episode_seed`.
         transport: `ros` or `inproc`.
         mode: how plans are made.
+        replanning: when they are made again during an episode; None is never.
         checkpoint: None for the packaged one.
         mjcf: physics, for a robot that is not packaged.
         device: where the model runs.
@@ -57,6 +61,7 @@ class EvaluationRequest:
     seed: int = 0
     transport: Transport = "ros"
     mode: Mode = "exploit"
+    replanning: ReplanningConfig | None = None
     checkpoint: Path | None = None
     mjcf: Path | None = None
     device: str = "cpu"
@@ -126,11 +131,20 @@ def load_checkpoint_for(
     return checkpoint
 
 
-def make_actor(checkpoint: Checkpoint, mode: Mode) -> GacActor:
-    """The actor of a checkpoint, warmed up as the controller node's is."""
+def make_actor(
+    checkpoint: Checkpoint, mode: Mode, replanning: ReplanningConfig | None = None
+) -> GacActor:
+    """The actor of a checkpoint, warmed up as the controller node's is.
+
+    With re-planning it plans again while it waits, as the controller does in lock-step.
+    """
     policy = checkpoint.make_policy()
     policy.warm_up()
-    return GacActor(checkpoint.make_planner(), policy, mode)
+    planner = checkpoint.make_planner()
+    if replanning is None or not replanning.active:
+        return GacActor(planner, policy, mode)
+    advisor = DirectAdvisor(Replanner(checkpoint, replanning))
+    return ReplanningActor(checkpoint, planner, policy, mode, advisor, replanning)
 
 
 def describe_actor(checkpoint: Checkpoint, mode: Mode) -> ActorDescription:
@@ -170,7 +184,7 @@ def _in_process(
         yield partial(
             run_episode,
             robot,
-            make_actor(checkpoint, request.mode),
+            make_actor(checkpoint, request.mode, request.replanning),
             description=describe_actor(checkpoint, request.mode),
             directory=episodes,
         )
@@ -194,6 +208,7 @@ def _over_ros(
         robot=request.robot,
         checkpoint=checkpoint.path,
         mode=request.mode,
+        replanning=request.replanning,
         device=request.device,
         logs=request.out / LOGS_FOLDER,
         episodes=episodes,

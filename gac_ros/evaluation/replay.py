@@ -1,4 +1,4 @@
-"""Recompute the actions of a recorded episode from its recorded inputs and plan.
+"""Recompute the actions of a recorded episode from its recorded inputs and plans.
 
 The bag's observation messages go through the controller's own `ControlLoop` and `Policy` in the
 order in which the controller handled them; each recorded command is compared with the one that
@@ -18,10 +18,11 @@ from gac_ros import messages
 from gac_ros.action import decode_action
 from gac_ros.buffer.reader import (
     DECISION,
+    PLAN,
     RecordedMessage,
+    parse_plan,
     read_messages,
     read_metadata,
-    read_plan,
 )
 from gac_ros.buffer.summary import list_episodes
 from gac_ros.checkpoint import Checkpoint, load_checkpoint
@@ -115,7 +116,7 @@ def find_bags(path: Path) -> list[Path]:
 
 
 def recorded_plan(bag: Path, metadata: EpisodeMetadata) -> Plan:
-    """The plan that an episode followed.
+    """The plan that an episode began with.
 
     Raises:
         EpisodeError: it followed none, or the plan is damaged.
@@ -125,10 +126,11 @@ def recorded_plan(bag: Path, metadata: EpisodeMetadata) -> Plan:
             f"{bag}: '{metadata.policy}' acted here, not a checkpoint; only episodes with a plan "
             "can be replayed"
         )
-    content = read_plan(bag)
-    if content is None:
+    topic = metadata.topics.get(PLAN)
+    first = next((message for message in read_messages(bag) if message.topic == topic), None)
+    if first is None:
         raise EpisodeError(f"{bag}: the plan is missing; the actions cannot be recomputed")
-    return Plan.from_dict(content)
+    return Plan.from_dict(parse_plan(bag, first))
 
 
 def recorded_checkpoint(
@@ -203,6 +205,9 @@ class _Replay:
             if isinstance(item, RecordedMessage):
                 self._receive(item)
                 continue
+            if isinstance(item, Plan):
+                self._actor.change(item)
+                continue
             decision = self._loop.decide(self._time_of(item))
             differences.append(float(np.max(np.abs(decision.action - item.action))))
             other_sources += int(decision.source) != item.source
@@ -230,16 +235,21 @@ class _Replay:
             return min(self._received.values()) + item.age
         return (item.stamp - self._first_stamp) / messages.NANOSECONDS
 
-    def _events(self) -> list[RecordedMessage | _Recorded]:
-        """Observation messages and decisions in recorded order, up to the last executed step."""
+    def _events(self) -> list[RecordedMessage | Plan | _Recorded]:
+        """Observations, changes of plan and decisions in recorded order, up to the last step."""
         metadata = self._metadata
+        plan_topic, begun = metadata.topics.get(PLAN), False
         command_topic = metadata.topics[self._embodiment.action.topic]
         decision_topic = metadata.topics[DECISION]
-        events: list[RecordedMessage | _Recorded] = []
+        events: list[RecordedMessage | Plan | _Recorded] = []
         command: tuple[int, RecordedMessage] | None = None
         for item in self._messages:
             if item.topic in self._channels:
                 events.append(item)
+            elif item.topic == plan_topic:
+                if begun:  # the first one is what the episode began with
+                    events.append(Plan.from_dict(parse_plan(self._bag, item)))
+                begun = True
             elif item.topic == command_topic:
                 command = len(events), item
             elif item.topic == decision_topic and command is not None:

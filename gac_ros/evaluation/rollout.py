@@ -26,6 +26,7 @@ from gac_ros.control import Actor, ControlLoop, Decision, Source
 from gac_ros.embodiment import Embodiment
 from gac_ros.episode import EpisodeMetadata, LatencySummary, new_episode_id
 from gac_ros.evaluation.results import EpisodeResult, score
+from gac_ros.replanning.actor import ReplanningActor
 from gac_ros.sim.robot import SimulatedRobot
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ class _Episode:
         self, robot: SimulatedRobot, actor: Actor, seed: int, description: ActorDescription
     ) -> None:
         self.plan: Plan | None = getattr(actor, "plan", None)
+        self._replanning = actor if isinstance(actor, ReplanningActor) else None
         self._robot = robot
         self._loop = ControlLoop(robot.embodiment, actor, check_age=False)
         self._seed = seed
@@ -117,6 +119,8 @@ class _Episode:
             self._steps += 1
             # One by one, as the controller adds them up: other orders round otherwise.
             self._reward_sum += outcome.reward
+            if self._replanning is not None:
+                self._replanning.rewarded(outcome.reward)
             self._terminated = outcome.terminated
             self._write_reward(outcome.reward, self._stamp(self._steps), write)
             if outcome.terminated:
@@ -133,6 +137,7 @@ class _Episode:
         now = stamp / messages.NANOSECONDS
         for topic, message in incoming.items():
             self._loop.receive(topic, message, now)
+        plan = self._replanning.plan if self._replanning is not None else None
         decision = self._loop.decide(now)
         command = encode_action(self._robot.embodiment, decision.action, stamp)
         latency = time.perf_counter() - started
@@ -142,6 +147,10 @@ class _Episode:
             self._safe_actions += 1
         for topic, message in incoming.items():
             write(topic, message, stamp)
+        if self._replanning is not None:
+            self._replanning.executed(decision.action)
+            if self._replanning.plan is not plan and self._replanning.plan is not None:
+                write(PLAN, messages.string(self._replanning.plan.to_json()), stamp)
         write(self._robot.embodiment.action.topic, command, stamp)
         numbers = (decision.step, decision.source, latency, decision.observation_age)
         write(DECISION, messages.float64_multi_array(numbers), stamp)

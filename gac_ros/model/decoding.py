@@ -36,6 +36,14 @@ class Decoder(Protocol):
         """Forget the history and follow the plan z (N, D)."""
         ...
 
+    def change(self, z: Float32) -> None:
+        """Follow another plan from the next step on.
+
+        The steps in the window stay as they were seen under the old plan, and leave it one by one:
+        a change takes the same time however long the window is.
+        """
+        ...
+
     def step(self, observation: Float32) -> Float32:
         """Mean action (A,) for a normalised observation (O,), normalised, the caller's to keep."""
         ...
@@ -65,6 +73,14 @@ class ReferenceDecoder:
         with torch.inference_mode():
             self._cache = self._generator.start(torch.from_numpy(z).to(self._device)[None])
         self._previous = torch.zeros_like(self._previous)
+
+    def change(self, z: Float32) -> None:
+        """Follow the plan z (N, D) from the next step on."""
+        if self._cache is None:
+            raise RuntimeError("call start(z) before change(z)")
+        with torch.inference_mode():
+            plan = torch.from_numpy(z).to(self._device)[None]
+            self._cache.plan = self._generator.start(plan).plan
 
     def step(self, observation: Float32) -> Float32:
         """Mean action (A,) for a normalised observation (O,), normalised."""
@@ -129,6 +145,13 @@ class FoldedDecoder:
         self._tokens = 0
         self._step = 0
         self._started = True
+
+    def change(self, z: Float32) -> None:
+        """Follow the plan z (N, D) from the next step on."""
+        if not self._started:
+            raise RuntimeError("call start(z) before change(z)")
+        for layer in self._layers:
+            layer.follow(z)
 
     def step(self, observation: Float32) -> Float32:
         """Mean action (A,) for a normalised observation (O,), normalised."""
@@ -231,7 +254,7 @@ class _FoldedLayer:
         self._erf_tensor = torch.from_numpy(self._erf)
 
     def follow(self, z: Float32) -> None:
-        """Forget the window; merge the plan's keys and values with the projections around them."""
+        """Merge the plan's keys and values with the projections around them."""
         heads, size, tokens = self._heads, self._size, z.shape[0]
         key_value = z.astype(np.float64) @ self._plan_weight.T + self._plan_bias
         key, value = key_value.reshape(tokens, 2, heads, size).transpose(1, 2, 0, 3)

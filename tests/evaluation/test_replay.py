@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gac_ros.buffer.reader import read_messages, read_metadata
+from gac_ros.buffer.reader import read_episode, read_messages, read_metadata
 from gac_ros.buffer.writer import EpisodeWriter
 from gac_ros.checkpoint import load_checkpoint, save_checkpoint
 from gac_ros.errors import CheckpointError, EpisodeError
 from gac_ros.evaluation.collect import CollectionRequest, collect
+from gac_ros.evaluation.evaluate import describe_actor, make_actor
 from gac_ros.evaluation.replay import find_bags, replay_bag, replay_bags
+from gac_ros.evaluation.rollout import run_episode
 from gac_ros.messages import deserialize, serialize
+from gac_ros.replanning.actor import ReplanningActor
+from gac_ros.replanning.config import ReplanningConfig
 from gac_ros.sim import make_robot
 from gac_ros.sim.robot import SimulatedRobot, StepOutcome
 from tests.toy import untrained_checkpoint
@@ -58,6 +63,39 @@ def test_safe_actions_are_reproduced_too(
     report = replay_bag(path)
     assert report.faithful
     assert report.largest_difference == 0.0
+
+
+def test_changes_of_plan_are_reproduced_too(umaze_checkpoint: Path, tmp_path: Path) -> None:
+    checkpoint = load_checkpoint(umaze_checkpoint)
+    config = ReplanningConfig(when="periodic", period=40, rest=40, margin=0.0, langevin_steps=5)
+    actor = make_actor(checkpoint, "explore", config)
+    description = describe_actor(checkpoint, "explore")
+    bags = [
+        run_episode(make_robot(UMAZE), actor, seed, description, directory=tmp_path).bag
+        for seed in (1, 1)
+    ]
+    assert isinstance(actor, ReplanningActor)
+    assert actor.changes >= 3
+    assert bags[0] is not None
+    plans = [
+        json.loads(deserialize(message.data, message.type).data)
+        for message in read_messages(bags[0])
+        if message.topic.endswith("/plan")
+    ]
+    assert len(plans) == 1 + actor.changes
+    assert [plan["step"] for plan in plans][:3] == [0, 40, 80]
+    report = replay_bag(bags[0])
+    assert report.steps == 300
+    assert report.largest_difference == 0.0
+    # The episode again is the same, and without the changes another one.
+    first, again = (read_episode(bag) for bag in bags if bag is not None)
+    assert np.array_equal(first.actions, again.actions)
+    actor = make_actor(checkpoint, "explore")
+    steady = run_episode(make_robot(UMAZE), actor, 1, description, directory=tmp_path).bag
+    assert steady is not None
+    unchanged = read_episode(steady).actions
+    assert np.array_equal(unchanged[:40], first.actions[:40])
+    assert not np.array_equal(unchanged[40], first.actions[40])
 
 
 class _BlinkingRobot:

@@ -105,3 +105,35 @@ def test_attention_scores_beyond_the_range_of_the_exponential_stay_finite() -> N
 
 def test_the_cpu_gets_the_folded_decoder() -> None:
     assert isinstance(make_decoder(generator_of_random_weights()), FoldedDecoder)
+
+
+@pytest.mark.parametrize("shape", [{}, {"action_tokens": True}, {"time_frequencies": 2}], ids=str)
+def test_a_change_of_plan_keeps_the_history_and_soon_acts_like_the_new_plan_from_the_start(
+    shape: dict[str, object],
+) -> None:
+    generator = generator_of_random_weights(**shape)
+    burn_in = generator.config.burn_in
+    first, observations = episode(generator, 10 + burn_in + 5)
+    second, _ = episode(generator, 1, seed=1)
+    changed = {}
+    for decoder in (FoldedDecoder(generator), ReferenceDecoder(generator)):
+        before = actions(decoder, first, observations[:10])
+        decoder.change(second)
+        after = np.array([decoder.step(observation) for observation in observations[10:]])
+        changed[type(decoder)] = np.concatenate((before, after))
+    fast, reference = changed[FoldedDecoder], changed[ReferenceDecoder]
+    assert np.abs(fast - reference).max() <= TOLERANCE
+    old = actions(ReferenceDecoder(generator), first, observations)
+    new = actions(ReferenceDecoder(generator), second, observations)
+    assert np.array_equal(reference[:10], old[:10])
+    assert np.abs(reference[10] - old[10]).max() > 1e-3
+    if not generator.config.action_tokens:  # else its own past actions stay different
+        assert np.abs(reference[10 + burn_in :] - new[10 + burn_in :]).max() <= TOLERANCE
+
+
+def test_changing_a_plan_before_there_is_one_is_a_defect() -> None:
+    generator = generator_of_random_weights()
+    z, _ = episode(generator, 1)
+    for decoder in (FoldedDecoder(generator), ReferenceDecoder(generator)):
+        with pytest.raises(RuntimeError, match="start"):
+            decoder.change(z)

@@ -22,6 +22,7 @@ from gac_ros.evaluation.processes import (
     reserved_domain,
     ros_environment,
 )
+from gac_ros.replanning.config import ReplanningConfig
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class SessionRequest:
         robot: packaged name or path of an embodiment file.
         checkpoint: directory.
         mode: how plans are made.
+        replanning: when they are made again during an episode; None is never.
         device: where the model runs.
         logs: folder for the logs and the parameters of the two processes.
         episodes: buffer directory that receives the bags; None records nothing.
@@ -47,6 +49,7 @@ class SessionRequest:
     episodes: Path | None
     mjcf: Path | None = None
     real_time_factor: float | None = None
+    replanning: ReplanningConfig | None = None
 
 
 @contextmanager
@@ -123,6 +126,7 @@ def _controller_parameters(request: SessionRequest) -> dict[str, Any]:
         "robot": _absolute_robot(request.robot),
         "checkpoint": str(request.checkpoint.absolute()),
         "mode": request.mode,
+        "replanning": (request.replanning or ReplanningConfig()).model_dump(),
         "device": request.device,
         "lock_step": request.real_time_factor is None,
         "autostart": True,

@@ -1,0 +1,119 @@
+"""`gac bench replanning`."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gac_ros.cli.display import counted_progress, make_console
+from gac_ros.cli.options import ModeName
+
+if TYPE_CHECKING:
+    from gac_ros.bench.replanning import Comparison
+
+
+class StartsName(str, Enum):
+    """Which starts the episodes have."""
+
+    TUNING = "tuning"
+    REPORTING = "reporting"
+
+
+def replanning(
+    robots: Annotated[
+        list[str],
+        typer.Option("--robot", help="With a packaged checkpoint; may be given several times."),
+    ] = ["pointmaze_medium", "hopper"],  # noqa: B006 (typer reads it, nobody changes it)
+    modes: Annotated[
+        list[ModeName],
+        typer.Option("--mode", help="How the plans are made; may be given several times."),
+    ] = [ModeName.EXPLOIT, ModeName.POSTERIOR],  # noqa: B006
+    episodes: Annotated[
+        int, typer.Option("--episodes", min=2, help="Of each robot, mode, disturbance and rule.")
+    ] = 100,
+    hindsight: Annotated[
+        int,
+        typer.Option(
+            "--hindsight",
+            min=0,
+            help="Episodes for the bound: the best of all known plans, found by trying each.",
+        ),
+    ] = 0,
+    starts: Annotated[
+        StartsName,
+        typer.Option("--starts", help="tuning: while settings are chosen. reporting: figures."),
+    ] = StartsName.REPORTING,
+    period: Annotated[
+        int | None, typer.Option("--period", min=1, help="Steps between two looks.")
+    ] = None,
+    shortfall: Annotated[
+        float | None, typer.Option("--shortfall", min=0.0, help="What surprises.")
+    ] = None,
+    margin: Annotated[
+        float | None, typer.Option("--margin", min=0.0, help="What a new plan must promise more.")
+    ] = None,
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", help="File of the episodes; what it holds is not run again."),
+    ] = None,
+) -> None:
+    """Compare planning once an episode, every so many steps, and when surprised.
+
+    Undisturbed, pushed and, in mazes, moved in mid-episode; the same starts for each rule. Can be
+    interrupted: the same command with the same --json goes on after the last finished cell.
+
+    Example: `gac bench replanning --json replanning.json`
+    """
+    from gac_ros.bench.replanning import compare, count_episodes, default_cases, run_cells
+    from gac_ros.evaluation.threads import one_thread
+    from gac_ros.replanning.config import ReplanningConfig
+
+    given = {"period": period, "shortfall": shortfall, "margin": margin}
+    config = ReplanningConfig.model_validate({k: v for k, v in given.items() if v is not None})
+    cases = default_cases(robots, [mode.value for mode in modes])
+    total = count_episodes(cases, episodes, hindsight)
+    with one_thread(), counted_progress(total, "episodes") as advance:
+        cells = run_cells(
+            cases,
+            config,
+            episodes=episodes,
+            starts=starts.value,
+            hindsight=hindsight,
+            file=json_file,
+            on_episode=advance,
+        )
+    _print(compare(cells))
+    if json_file is not None:
+        make_console().print(f"Figures: {json_file}", soft_wrap=True)
+
+
+def _print(comparisons: list[Comparison]) -> None:
+    from rich.table import Table
+
+    table = Table(
+        "case",
+        "rule",
+        "against",
+        "episodes",
+        "mean return",
+        "difference [95 %]",
+        "changes of plan",
+        title="Return with plans made again, and difference between twins",
+        title_justify="left",
+    )
+    for found in comparisons:
+        against = "" if found.rule == "never" else found.against
+        interval = f"{found.difference:+.1f} [{found.low:+.1f}, {found.high:+.1f}]"
+        table.add_row(
+            found.case,
+            found.rule,
+            against,
+            str(found.episodes),
+            f"{found.mean:.1f}",
+            "" if found.rule == "never" else interval,
+            f"{found.changes:.1f}",
+        )
+    make_console().print(table)
