@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
@@ -13,27 +12,33 @@ Result = TypeVar("Result")
 class Inbox:
     """Runs functions that any thread posts, on the executor, after what has already arrived.
 
-    The executor looks at subscriptions before it looks at this inbox. What a callback posts
+    The executor serves messages and tasks in the order in which they came. What a callback posts
     therefore runs after every message that had reached the node by then.
+
+    Args:
+        node: added to an executor before anything is posted.
     """
 
     def __init__(self, node: Any) -> None:
-        self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._guard = node.create_guard_condition(self._run)
+        self._node = node
+        self._failure: Exception | None = None
 
     def post(self, function: Callable[[], None]) -> None:
         """Run a function soon."""
-        self._queue.put(function)
-        self._guard.trigger()
+        self._node.executor.create_task(self._run, function)
 
     def when_done(self, future: Future[Result], then: Callable[[Future[Result]], None]) -> None:
         """Run `then(future)` when another thread has completed the future."""
         future.add_done_callback(lambda done: self.post(lambda: then(done)))
 
-    def _run(self) -> None:
-        # Not what is posted meanwhile: that waits for the messages that have come by then.
-        for _ in range(self._queue.qsize()):
-            try:
-                self._queue.get_nowait()()
-            except Empty:
-                return
+    def raise_failure(self) -> None:
+        """Raise what a posted function raised, if one did."""
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self, function: Callable[[], None]) -> None:
+        # The events executor of rclpy 7.1 does not survive a task that raises.
+        try:
+            function()
+        except Exception as error:
+            self._failure = error

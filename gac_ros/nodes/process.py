@@ -7,13 +7,17 @@ import traceback
 
 import rclpy
 from rclpy.exceptions import InvalidParameterTypeException, ParameterException
-from rclpy.executors import SingleThreadedExecutor
+from rclpy.experimental import EventsExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.signals import SignalHandlerOptions
 
 from gac_ros.errors import ConfigurationError, GacError
 from gac_ros.nodes.node import GacController
 from gac_ros.nodes.signals import StopRequest
+
+# Without a limit the events executor of rclpy 7.1 spins instead of waiting: its deadline overflows
+# the clock. Seconds.
+_LONGEST_WAIT = 1.0
 
 
 def run(arguments: list[str], stop: StopRequest) -> int:
@@ -52,23 +56,22 @@ def _run_node(stop: StopRequest) -> None:
         raise ConfigurationError(f"{_one_line(error)}; write floats as 1.0, texts as ''") from error
     except ParameterException as error:
         raise ConfigurationError(_one_line(error)) from error
+    # It learns of a message from DDS itself; the ordinary executor asks every entity of the node
+    # anew for each message, which takes longer than deciding does.
+    executor = EventsExecutor()
+    executor.add_node(node)
     try:
         if node.get_parameter("autostart").value and not stop.event.is_set():
             node.start()
-        _spin(node, stop)
+        stop.on_stop(lambda: node.inbox.post(lambda: None))  # only to wake the executor
+        while not stop.event.is_set():
+            executor.spin_once(timeout_sec=_LONGEST_WAIT)
+            node.inbox.raise_failure()
     finally:
         stop.on_stop(None)
         node.stop()
+        executor.shutdown()
         node.destroy_node()
-
-
-def _spin(node: GacController, stop: StopRequest) -> None:
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    stop.on_stop(lambda: node.inbox.post(lambda: None))  # only to wake the executor
-    while not stop.event.is_set():
-        executor.spin_once()
-    executor.shutdown()
 
 
 def _one_line(error: Exception) -> str:
