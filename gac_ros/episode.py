@@ -35,6 +35,22 @@ class LatencySummary(BaseModel):
         return cls(p50=float(p50), p99=float(p99), maximum=float(np.max(seconds)))
 
 
+class Labels(BaseModel):
+    """What was said of an episode until somebody said otherwise.
+
+    Attributes:
+        until: wall-clock time of the change, ISO 8601 in UTC.
+        episode_return: as in the metadata.
+        outcome: as in the metadata.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    until: str
+    episode_return: float | None
+    outcome: Outcome
+
+
 class EpisodeMetadata(BaseModel):
     """What is known about an episode beside its messages; stored in the bag's metadata.
 
@@ -63,6 +79,7 @@ class EpisodeMetadata(BaseModel):
         recovered: whether the recording was cut off and this is what could be saved of it.
         source: where an imported episode came from (file, its SHA-256, number of the episode, ...);
             None for a recorded one.
+        earlier_labels: what return and outcome were before they were said anew, oldest first.
         topics: embodiment topic (or the roles `plan`, `decision`) to topic name in the bag.
     """
 
@@ -92,6 +109,7 @@ class EpisodeMetadata(BaseModel):
     dropped_messages: int = 0
     recovered: bool = False
     source: dict[str, str | int] | None = None
+    earlier_labels: tuple[Labels, ...] = ()
     topics: dict[str, str]
 
 

@@ -351,6 +351,32 @@ def discard_unfinished(directory: Path, episode_id: str) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
+def replace_metadata(bag: Path, metadata: EpisodeMetadata) -> None:
+    """Say other things of a complete episode; its messages stay as they are.
+
+    The new `metadata.yaml` takes the old one's place at once: readers see one or the other. The
+    caller keeps other writers away.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    file = Path(bag) / METADATA_FILE
+    draft = file.with_name(f".{METADATA_FILE}")
+    try:
+        content = yaml.load(file.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        information = content["rosbag2_bagfile_information"]
+        digest = information["custom_data"][MCAP_DIGEST_KEY]
+        draft.unlink(missing_ok=True)  # of a process that was killed
+        try:
+            _write_synced(draft, _dump(_with_custom_data(information, metadata, digest)))
+            draft.replace(file)
+        finally:
+            draft.unlink(missing_ok=True)
+        sync_directory(file.parent)
+    except OSError as error:
+        raise _unwritable(file, error) from error
+
+
 @lru_cache(maxsize=64)
 def _definition(kind: str) -> tuple[str, str]:
     """Message definition text and type hash of a message type."""

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, get_args
-
-import yaml
+from typing import Any
 
 from gac_ros.buffer.importing.cut import Cut, Window
-from gac_ros.episode import Outcome
+from gac_ros.buffer.tables import flag, number, outcome, read_rows
 from gac_ros.errors import ConfigurationError
 from gac_ros.messages import NANOSECONDS
 
 _COLUMNS = ("start", "end", "return", "outcome", "success", "terminated", "truncated")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_TRUE, _FALSE = ("1", "true", "yes"), ("0", "false", "no")
 
 
 def cut_by_table(path: Path, start: int) -> Cut:
@@ -38,11 +33,11 @@ def cut_by_table(path: Path, start: int) -> Cut:
         ConfigurationError: the file cannot be read, or a row is wrong.
     """
     windows = []
-    for number, row in enumerate(_rows(path), start=1):
+    for place, row in enumerate(read_rows(path), start=1):
         try:
             windows.append(_window(row, start))
         except (ValueError, OverflowError) as error:
-            raise ConfigurationError(f"{path}: row {number}: {error}") from error
+            raise ConfigurationError(f"{path}: row {place}: {error}") from error
     if not windows:
         raise ConfigurationError(f"{path}: holds no row; give one for each episode")
     order = sorted(range(len(windows)), key=lambda index: windows[index].start)
@@ -53,26 +48,6 @@ def cut_by_table(path: Path, start: int) -> Cut:
                 "episode only"
             )
     return Cut(tuple(windows[index] for index in order), {})
-
-
-def _rows(path: Path) -> list[Mapping[str, Any]]:
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: cannot be read ({error}); check the path") from error
-    if path.suffix in (".yaml", ".yml"):
-        try:
-            rows = yaml.safe_load(text)
-        except (yaml.YAMLError, ValueError) as error:
-            what = " ".join(str(error).split())
-            raise ConfigurationError(f"{path}: not valid YAML: {what}") from error
-        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise ConfigurationError(f"{path}: must be a list of mappings with 'start' and 'end'")
-        return rows
-    try:
-        return list(csv.DictReader(io.StringIO(text), skipinitialspace=True, strict=True))
-    except csv.Error as error:
-        raise ConfigurationError(f"{path}: not valid CSV: {error}") from error
 
 
 def _window(row: Mapping[Any, Any], start: int) -> Window:
@@ -86,14 +61,14 @@ def _window(row: Mapping[Any, Any], start: int) -> Window:
     begin, end = (_time(key, values[key], start) for key in ("start", "end"))
     if end <= begin:
         raise ValueError(f"the end {values['end']} is not after the start {values['start']}")
-    terminated, truncated = (_flag(key, values.get(key)) for key in ("terminated", "truncated"))
+    terminated, truncated = (flag(key, values.get(key)) for key in ("terminated", "truncated"))
     return Window(
         start=begin,
         end=end,
         terminated=bool(terminated),
         truncated=not terminated if truncated is None else truncated,
-        outcome=_outcome(values),
-        episode_return=_number(values.get("return")),
+        outcome=outcome(values) or "unknown",
+        episode_return=number("return", values.get("return")),
     )
 
 
@@ -122,36 +97,3 @@ def _date(key: str, value: Any) -> int:
         ) from error
     since = moment.replace(tzinfo=moment.tzinfo or timezone.utc) - _EPOCH
     return (since.days * 86400 + since.seconds) * NANOSECONDS + since.microseconds * 1000
-
-
-def _flag(key: str, value: Any) -> bool | None:
-    if value is None or isinstance(value, bool):
-        return value
-    text = str(value).strip().lower()
-    if text not in (*_TRUE, *_FALSE):
-        raise ValueError(f"'{key}' is '{value}', neither true nor false")
-    return text in _TRUE
-
-
-def _outcome(values: Mapping[str, Any]) -> Outcome:
-    if "outcome" in values:
-        for known in get_args(Outcome):
-            if values["outcome"] == known:
-                return known
-        raise ValueError(
-            f"'outcome' is '{values['outcome']}', not one of {', '.join(get_args(Outcome))}"
-        )
-    success = _flag("success", values.get("success"))
-    return "unknown" if success is None else "success" if success else "failure"
-
-
-def _number(value: Any) -> float | None:
-    if value is None:
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"'return' is '{value}', not a number") from error
-    if not math.isfinite(number):
-        raise ValueError(f"'return' is {value}")
-    return number

@@ -6,6 +6,7 @@ import typer
 
 from gac_ros.cli.buffer.import_ import import_episodes
 from gac_ros.cli.buffer.info import show_info
+from gac_ros.cli.buffer.label import label_episodes
 from gac_ros.cli.buffer.list import list_buffer
 from gac_ros.cli.buffer.repair import repair
 from gac_ros.cli.buffer.verify import verify_buffer
@@ -22,3 +23,4 @@ app.command("info")(show_info)
 app.command("verify")(verify_buffer)
 app.command("repair")(repair)
 app.command("import")(import_episodes)
+app.command("label")(label_episodes)
