@@ -16,9 +16,10 @@ class ModelConfig(BaseModel):
         episode_length: steps of a full episode; scales the time features.
         plan_tokens: tokens of the plan z, N.
         plan_token_size: numbers in a token of z0 and z, D.
-        prior: which neural transform maps z0 to z.
-        prior_hidden: hidden width (MLP) or base channels (U-Net).
-        prior_blocks: residual blocks of the MLP prior.
+        prior: which neural transform maps z0 to z: a residual MLP, LPT's 1-D U-Net, or a
+            normalising flow.
+        prior_hidden: hidden width (MLP, flow) or base channels (U-Net).
+        prior_blocks: residual blocks of the MLP prior; pairs of couplings of the flow.
         width: Transformer width.
         layers: Transformer layers.
         heads: attention heads.
@@ -46,7 +47,7 @@ class ModelConfig(BaseModel):
     episode_length: int = Field(gt=0)
     plan_tokens: int = Field(default=4, gt=0)
     plan_token_size: int = Field(default=16, gt=0)
-    prior: Literal["mlp", "unet"] = "mlp"
+    prior: Literal["mlp", "unet", "flow"] = "mlp"
     prior_hidden: int = Field(default=128, gt=0)
     prior_blocks: int = Field(default=2, gt=0)
     width: int = Field(default=64, gt=0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -84,6 +86,83 @@ class UNetTransform(nn.Module):
         return z0 + self.leave(self.up(torch.cat((fine, coarse), dim=1))).transpose(1, 2)
 
 
+class AffineCoupling(nn.Module):
+    """One half of the numbers is scaled and shifted by what the other half says.
+
+    Source: Real NVP (arXiv 1605.08803, equation 4). The scale's logarithm is bounded by a tanh;
+    the last layer starts at zero, so that the transform starts as the identity.
+
+    Args:
+        size: n, numbers of a plan.
+        hidden: width of the network.
+        first: whether the first half is transformed, or the second.
+    """
+
+    def __init__(self, size: int, hidden: int, *, first: bool) -> None:
+        super().__init__()
+        self._moved = slice(0, size // 2) if first else slice(size // 2, size)
+        self._kept = slice(size // 2, size) if first else slice(0, size // 2)
+        moved, kept = len(range(size)[self._moved]), len(range(size)[self._kept])
+        self.net = nn.Sequential(
+            nn.Linear(kept, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU()
+        )
+        self.scale = nn.Linear(hidden, moved)
+        self.shift = nn.Linear(hidden, moved)
+        for layer in (self.scale, self.shift):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, n) -> (B, n)."""
+        features = self.net(x[:, self._kept])
+        y = x.clone()
+        moved = x[:, self._moved]
+        y[:, self._moved] = moved * torch.tanh(self.scale(features)).exp() + self.shift(features)
+        return y
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """Inverse of `forward`, (B, n) -> (B, n)."""
+        features = self.net(y[:, self._kept])
+        x = y.clone()
+        shifted = y[:, self._moved] - self.shift(features)
+        x[:, self._moved] = shifted * (-torch.tanh(self.scale(features))).exp()
+        return x
+
+
+class FlowTransform(nn.Module):
+    """Normalising flow over the flattened plan: U can be inverted, so that z has a density."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.couplings = nn.ModuleList(
+            AffineCoupling(config.plan_size, config.prior_hidden, first=index % 2 == 1)
+            # Two make a block, so that each half is transformed as often as the other.
+            for index in range(2 * config.prior_blocks)
+        )
+
+    def forward(self, z0: Tensor) -> Tensor:
+        """(B, N, D) -> (B, N, D)."""
+        x = z0.flatten(1)
+        for coupling in self.couplings:
+            x = coupling(x)
+        return x.view_as(z0)
+
+    def inverse(self, z: Tensor) -> Tensor:
+        """Inverse of `forward`, (B, N, D) -> (B, N, D)."""
+        x = z.flatten(1)
+        for coupling in reversed(self.couplings):
+            assert isinstance(coupling, AffineCoupling)
+            x = coupling.inverse(x)
+        return x.view_as(z)
+
+
+_TRANSFORMS: dict[str, Callable[[ModelConfig], nn.Module]] = {
+    "mlp": MLPTransform,
+    "unet": UNetTransform,
+    "flow": FlowTransform,
+}
+
+
 def make_prior(config: ModelConfig) -> nn.Module:
     """The transform U that the configuration names: (B, N, D) -> (B, N, D)."""
-    return MLPTransform(config) if config.prior == "mlp" else UNetTransform(config)
+    return _TRANSFORMS[config.prior](config)

@@ -50,7 +50,7 @@ def random_windows(model: GacModel, batch: int = 2, count: int = 3, length: int 
     )
 
 
-@pytest.mark.parametrize("prior", ["mlp", "unet"])
+@pytest.mark.parametrize("prior", ["mlp", "unet", "flow"])
 def test_the_gradient_in_z0_agrees_with_finite_differences(prior: str) -> None:
     model = double_model(prior=prior)
     windows = random_windows(model)
@@ -113,7 +113,7 @@ def test_an_episode_without_scored_steps_has_no_action_likelihood() -> None:
     )
 
 
-@pytest.mark.parametrize("prior", ["mlp", "unet"])
+@pytest.mark.parametrize("prior", ["mlp", "unet", "flow"])
 def test_the_prior_starts_as_the_identity(prior: str) -> None:
     transform = make_prior(
         ModelConfig(observation_size=1, action_size=1, episode_length=1, prior=prior)
