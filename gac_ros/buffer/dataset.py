@@ -1,114 +1,29 @@
-"""The replay buffer: folders of episode bags as arrays, and training windows cut from them."""
+"""The replay buffer: folders of episode bags as arrays to learn from."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gac_ros.buffer.reader import read_episode
-from gac_ros.buffer.writer import METADATA_FILE
+from gac_ros.buffer.arrays import EpisodeArrays, NormalizedEpisodes, Windows, stratified_starts
+from gac_ros.buffer.folders import cache_folder
+from gac_ros.buffer.reader import read_episode, scored
+from gac_ros.buffer.rows import EpisodeSummaryRow
+from gac_ros.buffer.summary import list_episodes
+from gac_ros.buffer.table import Source, Table, open_table
 from gac_ros.embodiment import Embodiment, embodiment_from_dict
 from gac_ros.episode import Episode
-from gac_ros.errors import EpisodeError
+from gac_ros.errors import EmbodimentError, EpisodeError
 from gac_ros.normalization import Normalizer
 
-
-@dataclass(frozen=True, eq=False)
-class Windows:
-    """W windows from each of B episodes; L = burn_in + length positions each.
-
-    Attributes:
-        observations: (B, W, L, O), the dtype of the arrays they come from.
-        actions: (B, W, L, A).
-        steps: int64 (B, W, L), index in the episode; negative before its start.
-        present: bool (B, W, L), whether the step exists: 0 <= step < T. Elsewhere observations
-            and actions are 0.
-        scored: bool (B, W, L), present, valid, and among the last `length` positions. The others
-            are context.
-    """
-
-    observations: NDArray[Any]
-    actions: NDArray[Any]
-    steps: NDArray[np.int64]
-    present: NDArray[np.bool_]
-    scored: NDArray[np.bool_]
-
-
-@dataclass(frozen=True, eq=False)
-class EpisodeArrays:
-    """N episodes laid end to end.
-
-    Attributes:
-        observations: (sum(T + 1), O).
-        actions: (sum(T), A).
-        valid: bool (sum(T),).
-        lengths: int64 (N,), the number of actions T of each episode.
-    """
-
-    observations: NDArray[Any]
-    actions: NDArray[Any]
-    valid: NDArray[np.bool_]
-    lengths: NDArray[np.int64]
-
-    @cached_property
-    def action_offsets(self) -> NDArray[np.int64]:
-        """Where each episode starts in `actions` and `valid`, int64 (N,)."""
-        return np.cumsum(self.lengths) - self.lengths
-
-    @cached_property
-    def observation_offsets(self) -> NDArray[np.int64]:
-        """Where each episode starts in `observations`, int64 (N,)."""
-        return self.action_offsets + np.arange(len(self.lengths))
-
-    def windows(
-        self,
-        episode_indices: NDArray[np.int64],
-        starts: NDArray[np.int64],
-        *,
-        burn_in: int,
-        length: int,
-    ) -> Windows:
-        """Cut windows; no Python loop.
-
-        Args:
-            episode_indices: int64 (B,), each in [0, N).
-            starts: int64 (B, W), the step of the first scored position; windows may reach over
-                both ends of the episode.
-            burn_in: positions of context before the scored ones.
-            length: scored positions.
-        """
-        positions = np.arange(-burn_in, length)
-        steps = np.asarray(starts, dtype=np.int64)[:, :, None] + positions
-        last = self.lengths[episode_indices][:, None, None] - 1
-        present = (steps >= 0) & (steps <= last)
-        inside = np.clip(steps, 0, last)
-        in_actions = inside + self.action_offsets[episode_indices][:, None, None]
-        in_observations = inside + self.observation_offsets[episode_indices][:, None, None]
-        observations = np.take(self.observations, in_observations, axis=0)
-        actions = np.take(self.actions, in_actions, axis=0)
-        absent = ~present
-        observations[absent] = 0
-        actions[absent] = 0
-        scored = present & np.take(self.valid, in_actions) & (positions >= 0)
-        return Windows(observations, actions, steps, present, scored)
-
-
-@dataclass(frozen=True, eq=False)
-class NormalizedEpisodes(EpisodeArrays):
-    """Episodes as the model sees them: float32, normalised.
-
-    Attributes:
-        returns: float64 (N,), standardised; NaN without a label.
-    """
-
-    returns: NDArray[np.float64]
+__all__ = ["EpisodeBuffer", "EpisodeProblem", "NormalizedEpisodes", "stratified_starts"]
 
 
 @dataclass(frozen=True)
@@ -120,14 +35,15 @@ class EpisodeProblem:
 
 
 class EpisodeBuffer:
-    """Episodes in memory, in the order of their ids when they come from bags.
+    """Episodes, in the order of their ids when they come from bags.
 
     Attributes:
         ids: episode ids (N,), unique; latent chains are kept by them.
         lengths: int64 (N,).
         returns: float64 (N,); NaN without a label.
-        arrays: float64, as recorded.
+        arrays: float64, as recorded. Those of bags are mapped from a file, not held in memory.
         problems: bags that were left out.
+        bags: the bags (N,) that the episodes come from; empty for those that come from elsewhere.
     """
 
     def __init__(
@@ -136,6 +52,8 @@ class EpisodeBuffer:
         ids: Sequence[str],
         *,
         problems: Sequence[EpisodeProblem] = (),
+        bags: Sequence[Path] = (),
+        table: Table | None = None,
     ) -> None:
         """Copy episodes into one set of arrays.
 
@@ -143,40 +61,46 @@ class EpisodeBuffer:
             episodes: at least one, all of the same sizes; the arrays must be finite.
             ids: one unique id for each.
             problems: what was left out, for `problems`.
+            bags: where each one comes from.
+            table: the arrays that the episodes, all in their order, are views of; nothing is
+                copied then.
 
         Raises:
             EpisodeError: one of these does not hold.
         """
-        _check(episodes, ids)
         self.ids = tuple(ids)
         self.problems = tuple(problems)
+        self.bags = tuple(bags)
+        if table is None:
+            _check(episodes, ids)
+            table = _joined(episodes)
+            places = _slices(table.lengths)
+            episodes = [
+                replace(episode, **_parts(table, *place))
+                for episode, place in zip(episodes, places, strict=True)
+            ]
         self.lengths = np.array([len(episode) for episode in episodes], dtype=np.int64)
-        self.returns = np.array(
-            [
-                np.nan if episode.episode_return is None else episode.episode_return
-                for episode in episodes
-            ],
-            dtype=np.float64,
-        )
-        self.arrays = EpisodeArrays(
-            observations=np.concatenate([episode.observations for episode in episodes], axis=0),
-            actions=np.concatenate([episode.actions for episode in episodes], axis=0),
-            valid=np.concatenate([episode.valid for episode in episodes]),
-            lengths=self.lengths,
-        )
-        rewards = np.concatenate([episode.rewards for episode in episodes])
-        self._episodes = tuple(self._views(episodes, rewards))
+        self.returns = np.array([_label(episode) for episode in episodes], dtype=np.float64)
+        self.arrays = EpisodeArrays(table.observations, table.actions, table.valid, self.lengths)
+        self._episodes = tuple(episodes)
 
     @classmethod
     def open(
-        cls, directories: Path | Sequence[Path], *, embodiment: Embodiment | None = None
+        cls,
+        directories: Path | Sequence[Path],
+        *,
+        embodiment: Embodiment | None = None,
+        on_episode: Callable[[], None] | None = None,
     ) -> EpisodeBuffer:
-        """Read every complete episode below one or several folders.
+        """Open every complete episode below one or several folders.
+
+        What was decoded before is taken from the folders' cache; see `table`.
 
         Args:
             directories: folders of bags; a single bag's directory will do as well.
             embodiment: the contract that every bag must have been recorded with; when None, the
                 first bag's.
+            on_episode: called for each episode that had to be decoded.
 
         Raises:
             EpisodeError: a folder is missing, or no episode can be used. A broken episode alone
@@ -184,24 +108,35 @@ class EpisodeBuffer:
             EmbodimentError: a bag was recorded with another embodiment.
         """
         paths = [Path(directories)] if isinstance(directories, (str, Path)) else directories
-        trusted = embodiment is not None
-        found: dict[str, Episode] = {}
-        problems: list[EpisodeProblem] = []
-        for bag in sorted(_bags(paths), key=lambda path: (path.name, str(path))):
-            try:
-                episode = read_episode(bag, embodiment, trusted=trusted)
-                embodiment = embodiment or _own_embodiment(bag, episode)
-                found[_new_id(bag, episode, found)] = episode
-            except EpisodeError as error:
-                problems.append(EpisodeProblem(bag, str(error)))
+        rows, problems = _choose([Path(path) for path in paths])
+        found: list[tuple[EpisodeSummaryRow, Episode]] = []
+        table = None
+        if rows:
+            contract = embodiment or _first_embodiment(rows)
+            table = open_table(
+                [Source(row.digest, partial(_read, row.path, contract), row.path) for row in rows],
+                contract.digest,
+                _caches(rows),
+                on_episode,
+            )
+            function = None if embodiment is None else embodiment.episode_return.function
+            found, unusable = _take(rows, table, function)
+            problems += unusable
+            if table.lengths.sum() != sum(len(episode) for _, episode in found):
+                table = None  # the scoring function failed: an episode of the table is left out
         if not found:
             folders = ", ".join(str(path) for path in paths)
             why = f"; the first problem: {problems[0].reason}" if problems else ""
             raise EpisodeError(
                 f"{folders}: no usable episode{why}; collect episodes first or correct the path"
             )
-        ids = sorted(found)
-        return cls([found[name] for name in ids], ids, problems=problems)
+        return cls(
+            [episode for _, episode in found],
+            [row.episode_id for row, _ in found],
+            problems=sorted(problems, key=lambda problem: str(problem.path)),
+            bags=[row.path for row, _ in found],
+            table=table,
+        )
 
     def __len__(self) -> int:
         return len(self._episodes)
@@ -247,95 +182,109 @@ class EpisodeBuffer:
     def normalized(self, normalizer: Normalizer) -> NormalizedEpisodes:
         """The whole buffer as the model sees it; windows cut from it need no further work."""
         return NormalizedEpisodes(
-            observations=normalizer.normalize_observation(self.arrays.observations),
-            actions=normalizer.normalize_action(self.arrays.actions),
-            valid=self.arrays.valid,
-            lengths=self.lengths,
-            returns=normalizer.normalize_return(self.returns),
+            self.arrays, normalizer, normalizer.normalize_return(self.returns)
         )
 
-    def _views(
-        self, episodes: Sequence[Episode], rewards: NDArray[np.float64]
-    ) -> Iterator[Episode]:
-        arrays = self.arrays
-        for episode, length, start, first in zip(
-            episodes, self.lengths, arrays.action_offsets, arrays.observation_offsets, strict=True
-        ):
-            yield Episode(
-                observations=arrays.observations[first : first + length + 1],
-                actions=arrays.actions[start : start + length],
-                rewards=rewards[start : start + length],
-                valid=arrays.valid[start : start + length],
-                terminated=episode.terminated,
-                truncated=episode.truncated,
-                episode_return=episode.episode_return,
-                metadata=episode.metadata,
-            )
+
+def _choose(paths: Sequence[Path]) -> tuple[list[EpisodeSummaryRow], list[EpisodeProblem]]:
+    """Rows to learn from, in the order of their ids, and the bags that are left out."""
+    rows: dict[str, EpisodeSummaryRow] = {}
+    problems: list[EpisodeProblem] = []
+    listed = [row for path in paths for row in list_episodes(path)]
+    for row in sorted(listed, key=lambda row: (row.path.name, str(row.path))):
+        if row.state == "damaged":
+            problems.append(EpisodeProblem(row.path, row.problem))
+        elif row.usable and row.episode_id in rows:
+            reason = f"the episode {row.episode_id} was read already; remove one of the two"
+            problems.append(EpisodeProblem(row.path, f"{row.path}: {reason}"))
+        elif row.usable:
+            rows[row.episode_id] = row
+    return [rows[name] for name in sorted(rows)], problems
 
 
-def stratified_starts(
-    lengths: NDArray[np.int64], windows: int, length: int, rng: np.random.Generator
-) -> NDArray[np.int64]:
-    """Starts of windows spread over each episode, for an unbiased mean over its steps.
-
-    The starts of all windows that touch an episode of T steps, -(length - 1) to T - 1, are cut
-    into W equal strata, and one start is drawn uniformly in each. So every step of the episode,
-    the first and the last included, is expected in exactly W * length / (T + length - 1) windows:
-    (T + length - 1) / (W * length) times the sum over scored positions is an unbiased estimate of
-    the sum over the episode. The price is that windows at the ends are partly outside; each has
-    at least one step inside, also in episodes shorter than a window, and what is outside is not
-    scored.
-
-    Args:
-        lengths: int64 (B,), steps T of each episode.
-        windows: windows W of each episode.
-        length: scored positions of a window.
-        rng: source of randomness.
-
-    Returns:
-        int64 (B, W), ascending along W; for `EpisodeArrays.windows`.
-    """
-    span = (np.asarray(lengths, dtype=np.int64) + length - 1)[:, None]
-    place = (np.arange(windows) + rng.random((len(lengths), windows))) / windows
-    # Rounding may lift a place to 1.0.
-    return np.minimum((place * span).astype(np.int64), span - 1) - (length - 1)
-
-
-def _bags(directories: Sequence[Path]) -> Iterator[Path]:
-    """Complete bags in folders; hidden entries, `.recording` among them, are not looked into."""
-    for directory in map(Path, directories):
-        if (directory / METADATA_FILE).exists():
-            yield directory
-            continue
+def _first_embodiment(rows: Sequence[EpisodeSummaryRow]) -> Embodiment:
+    """The contract of the first bag whose contract can be read."""
+    problem: EmbodimentError | None = None
+    for row in rows:
+        assert row.metadata is not None, "only usable rows are chosen"
         try:
-            entries = list(directory.iterdir())
-        except OSError as error:
-            raise EpisodeError(
-                f"{directory}: cannot be read ({error.strerror}); give a folder of episodes"
-            ) from error
-        for entry in entries:
-            if not entry.name.startswith(".") and entry.is_dir() and _looks_like_a_bag(entry):
-                yield entry
+            return embodiment_from_dict(row.metadata.embodiment, origin=str(row.path))
+        except EmbodimentError as error:
+            problem = problem or error
+    raise EpisodeError(f"{problem}; the bag comes from another version of gac_ros")
 
 
-def _looks_like_a_bag(path: Path) -> bool:
-    # A bag that lost its metadata is a problem to tell, another folder is not our business.
-    return (path / METADATA_FILE).exists() or any(path.glob("*.mcap"))
+def _caches(rows: Sequence[EpisodeSummaryRow]) -> list[Path]:
+    """Where tables of these episodes may be kept."""
+    folders = dict.fromkeys(row.path.parent for row in rows)
+    return [cache for cache in map(cache_folder, folders) if cache is not None]
 
 
-def _new_id(bag: Path, episode: Episode, found: dict[str, Episode]) -> str:
-    name = episode.metadata.episode_id if episode.metadata else bag.name
-    if name in found:
-        raise EpisodeError(f"{bag}: the episode {name} was read already; remove one of the two")
+def _read(bag: Path, embodiment: Embodiment) -> Episode:
+    # Not trusted: no scoring function runs, as its result would be kept.
+    episode = read_episode(bag, embodiment, trusted=False)
     if not episode.valid.any():
         raise EpisodeError(f"{bag}: no step can be learnt from (all took the safe action)")
-    return name
+    return episode
 
 
-def _own_embodiment(bag: Path, episode: Episode) -> Embodiment | None:
-    if episode.metadata is None:
-        return None
-    return embodiment_from_dict(episode.metadata.embodiment, origin=str(bag))
+def _take(
+    rows: Sequence[EpisodeSummaryRow], table: Table, function: str | None
+) -> tuple[list[tuple[EpisodeSummaryRow, Episode]], list[EpisodeProblem]]:
+    """The episodes of a table, and those that cannot be used."""
+    problems = [EpisodeProblem(rows[number].path, why) for number, why in table.problems.items()]
+    usable = [number for number in range(len(rows)) if number not in table.problems]
+    found: list[tuple[EpisodeSummaryRow, Episode]] = []
+    for number, slices in zip(usable, _slices(table.lengths[usable]), strict=True):
+        row, y = rows[number], float(table.returns[number])
+        assert row.metadata is not None, "only usable rows are chosen"
+        episode = Episode(
+            **_parts(table, *slices),
+            terminated=row.metadata.terminated,
+            truncated=row.metadata.truncated,
+            episode_return=None if np.isnan(y) else y,
+            metadata=row.metadata,
+        )
+        try:
+            found.append((row, scored(row.path, episode, function) if function else episode))
+        except EpisodeError as error:
+            problems.append(EpisodeProblem(row.path, str(error)))
+    return found, problems
+
+
+def _joined(episodes: Sequence[Episode]) -> Table:
+    """Episodes copied end to end."""
+    return Table(
+        observations=np.concatenate([episode.observations for episode in episodes], axis=0),
+        actions=np.concatenate([episode.actions for episode in episodes], axis=0),
+        rewards=np.concatenate([episode.rewards for episode in episodes]),
+        valid=np.concatenate([episode.valid for episode in episodes]),
+        lengths=np.array([len(episode) for episode in episodes], dtype=np.int64),
+        returns=np.array([_label(episode) for episode in episodes]),
+        problems={},
+    )
+
+
+def _label(episode: Episode) -> float:
+    return np.nan if episode.episode_return is None else episode.episode_return
+
+
+def _slices(lengths: NDArray[np.int64]) -> Iterator[tuple[slice, slice]]:
+    """Where each episode's observations and actions are, in arrays laid end to end."""
+    for number, (end, length) in enumerate(
+        zip(np.cumsum(lengths).tolist(), lengths.tolist(), strict=True)
+    ):
+        start = end - length
+        yield slice(start + number, end + number + 1), slice(start, end)
+
+
+def _parts(table: Table, observed: slice, acted: slice) -> dict[str, Any]:
+    return {
+        "observations": table.observations[observed],
+        "actions": table.actions[acted],
+        "rewards": table.rewards[acted],
+        "valid": table.valid[acted],
+    }
 
 
 def _check(episodes: Sequence[Episode], ids: Sequence[str]) -> None:

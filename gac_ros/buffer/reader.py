@@ -47,6 +47,7 @@ __all__ = [
     "read_metadata",
     "read_plan",
     "read_promise",
+    "scored",
     "verify",
     "verify_content",
     "verify_digests",
@@ -148,8 +149,28 @@ def read_episode(
     contract = _contract(opened, embodiment)
     episode = replay(bag, opened.metadata, contract, _messages(opened))
     function = contract.episode_return.function
-    if episode.episode_return is None and function and trusted and embodiment is not None:
+    if function and trusted and embodiment is not None:
+        return scored(bag, episode, function)
+    return _finite(bag, episode)
+
+
+def scored(bag: Path, episode: Episode, function: str) -> Episode:
+    """An episode with the return that a scoring function gives it, unless it has one.
+
+    Args:
+        bag: named in errors.
+        episode: as read.
+        function: `module:name` of the user's own function of an episode.
+
+    Raises:
+        EpisodeError: the function fails, or the return is not finite.
+    """
+    if episode.episode_return is None:
         episode = replace(episode, episode_return=_score(bag, episode, function))
+    return _finite(bag, episode)
+
+
+def _finite(bag: Path, episode: Episode) -> Episode:
     if episode.episode_return is not None and not math.isfinite(episode.episode_return):
         raise EpisodeError(
             f"{bag}: the return is {episode.episode_return}; move the bag out of the buffer"

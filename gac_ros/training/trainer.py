@@ -142,8 +142,7 @@ class Trainer:
         self._returns = torch.tensor(
             self.normalizer.normalize_return(returns), dtype=torch.float32, device=self.device
         )
-        first = self._episodes.observations[self._episodes.observation_offsets]
-        self._starts = torch.from_numpy(first).to(self.device)
+        self._starts = torch.from_numpy(self._episodes.first_observations).to(self.device)
         self._weights = _return_weights(returns)
         self._emphasis = np.ones(len(returns)) if emphasis is None else emphasis
         self._lengths = np.array(buffer.lengths)
