@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gac_ros.buffer.arrays import EpisodeArrays, NormalizedEpisodes, Windows, stratified_starts
+from gac_ros.buffer.decoded import Source, Table, open_table
 from gac_ros.buffer.folders import cache_folder
 from gac_ros.buffer.reader import read_episode, scored
 from gac_ros.buffer.rows import EpisodeSummaryRow
 from gac_ros.buffer.summary import list_episodes
-from gac_ros.buffer.table import Source, Table, open_table
 from gac_ros.embodiment import Embodiment, embodiment_from_dict
 from gac_ros.episode import Episode
 from gac_ros.errors import EmbodimentError, EpisodeError
@@ -94,7 +94,7 @@ class EpisodeBuffer:
     ) -> EpisodeBuffer:
         """Open every complete episode below one or several folders.
 
-        What was decoded before is taken from the folders' cache; see `table`.
+        What was decoded before is taken from the folders' cache; see `decoded`.
 
         Args:
             directories: folders of bags; a single bag's directory will do as well.

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from episode_bags import Trajectory, embodiment, record
 
-from gac_ros.buffer import table
+from gac_ros.buffer import decoded as tables_of
 from gac_ros.buffer.dataset import EpisodeBuffer
 from gac_ros.buffer.folders import CACHE
 from gac_ros.buffer.reader import read_episode
@@ -128,7 +128,7 @@ def test_few_tables_are_kept(folder: Path) -> None:
         record(folder, f"d{number}")
         open_buffer(folder)
 
-    assert len(tables(folder)) == table._KEPT
+    assert len(tables(folder)) == tables_of._KEPT
 
 
 @pytest.mark.parametrize(
@@ -166,10 +166,10 @@ def test_flipped_bits_never_make_wrong_numbers(folder: Path) -> None:
             flipped = bytearray(content)
             flipped[place] ^= 1 << place % 8
             file.write_bytes(flipped)
-            loaded = table._load(made)
+            loaded = tables_of._load(made)
             assert loaded is None, f"{file.name}, byte {place}"
         file.write_bytes(content)
-    assert table._load(made) is not None
+    assert tables_of._load(made) is not None
 
 
 def test_without_a_place_for_it_the_buffer_is_in_memory(
@@ -189,7 +189,7 @@ def test_a_full_disk_costs_only_time(folder: Path, monkeypatch: pytest.MonkeyPat
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(table._Growing, "append", full)
+    monkeypatch.setattr(tables_of._Growing, "append", full)
     made, _ = open_buffer(folder)
 
     assert_as_recorded(made)
@@ -220,7 +220,7 @@ def test_what_a_killed_process_left_is_removed(
     left = folder / CACHE / "tables" / ".making-1-x"
     left.mkdir(parents=True)
     (left / "lock").touch()
-    monkeypatch.setattr(table, "_BEGINNING", -60.0)
+    monkeypatch.setattr(tables_of, "_BEGINNING", -60.0)
 
     open_buffer(folder)
 
