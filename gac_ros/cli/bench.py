@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gac_ros.cli import bench_control, bench_plans, bench_replanning, bench_training
+from gac_ros.cli import bench_buffer, bench_control, bench_plans, bench_replanning, bench_training
 from gac_ros.cli.display import help_without_command, make_console, progress_bar
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+app.command("buffer")(bench_buffer.buffer)
 app.command("control")(bench_control.control)
 app.command("plans")(bench_plans.plans)
 app.command("replanning")(bench_replanning.replanning)
