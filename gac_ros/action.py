@@ -1,4 +1,4 @@
-"""Limit actions and turn them into command messages and back, by the embodiment's contract."""
+"""Turn actions into command messages and back, by the embodiment's contract."""
 
 from __future__ import annotations
 
@@ -10,18 +10,6 @@ from numpy.typing import NDArray
 from gac_ros import messages
 from gac_ros.embodiment import CommandKind, Embodiment
 from gac_ros.errors import DecodeError
-
-
-def limit_action(
-    embodiment: Embodiment, action: NDArray[np.float64], previous: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Clip an action, shape (A,), to the rate limits around `previous` and to the limits.
-
-    The value limits come last, so that they hold whatever `previous` was.
-    """
-    step = embodiment.action_max_step
-    limited = np.clip(action, previous - step, previous + step)
-    return np.clip(limited, embodiment.action_low, embodiment.action_high)
 
 
 def encode_action(embodiment: Embodiment, action: NDArray[np.float64], stamp: int) -> Any:

@@ -12,10 +12,18 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gac_ros.action import limit_action
 from gac_ros.embodiment import Embodiment
 from gac_ros.errors import DecodeError
+from gac_ros.faults import Fault, Reaction
 from gac_ros.observation import ObservationFrame
+from gac_ros.safety import FaultEvent, SafetyStage
+
+_INPUTS = (
+    Fault.OBSERVATION_MISSING,
+    Fault.OBSERVATION_STALE,
+    Fault.OBSERVATION_MALFORMED,
+    Fault.OBSERVATION_NOT_FINITE,
+)
 
 
 class Actor(Protocol):
@@ -42,9 +50,12 @@ class Decision:
     Attributes:
         step: index in the episode.
         action: (A,), within the embodiment's limits, always finite.
-        source: the policy, or the safe action in its place.
-        reason: why the safe action was taken; empty for the policy.
+        source: the policy, or the safety stage in its place.
+        reason: why the policy's action was replaced; empty for the policy.
         observation_age: seconds since the oldest input arrived; infinite without one.
+        events: faults that began or ended with this decision.
+        gives_up: whether a fault asks for the end of control; the action is the safe one then.
+        error: what the policy raised, if it did.
     """
 
     step: int
@@ -52,6 +63,9 @@ class Decision:
     source: Source
     reason: str
     observation_age: float
+    events: tuple[FaultEvent, ...] = ()
+    gives_up: bool = False
+    error: Exception | None = None
 
 
 class ControlLoop:
@@ -60,37 +74,59 @@ class ControlLoop:
     Args:
         embodiment: the robot's contract.
         actor: decides actions; its `begin` (or a plan) is the caller's business.
-        check_age: refuse observations older than their maximum age. Off in lock-step, where
-            simulated time stands still until the action is there.
+        check_age: refuse observations and plans older than their maximum age. Off in lock-step,
+            where simulated time stands still until the action is there.
+
+    Attributes:
+        safety: decides what may be sent; others tell it of faults that cannot be seen from here.
     """
 
     def __init__(self, embodiment: Embodiment, actor: Actor, *, check_age: bool = True) -> None:
-        self._embodiment = embodiment
         self._actor = actor
         self._check_age = check_age
         self._frame = ObservationFrame(embodiment)
-        self._previous = embodiment.safe_action
+        self._max_plan_age = embodiment.safety.max_plan_age if check_age else None
         self._bad_topics: dict[str, str] = {}
+        self._planned: float | None = None
         self._step = 0
+        self._judged = set(_INPUTS)
+        self.safety = SafetyStage(embodiment)
 
-    def begin(self) -> None:
-        """Start an episode: forget every message and the last action."""
+    def begin(self) -> tuple[FaultEvent, ...]:
+        """Start an episode: forget every message and the last action; returns faults that end."""
         self._frame.clear()
         self._bad_topics.clear()
-        self._previous = self._embodiment.safe_action
         self._step = 0
+        return self.safety.begin()
 
-    def receive(self, topic: str, message: Any, now: float) -> None:
-        """Take in a message of an observed topic; `now` in seconds on the caller's clock.
+    def planned(self, now: float) -> None:
+        """Note when the plan that the actor follows was made, in seconds."""
+        self._planned = now
+        self._judged.add(Fault.PLAN_STALE)
 
-        A message that lacks what the embodiment promises makes the next decision the safe one.
+    def receive(self, topic: str, message: Any, now: float, ros_now: int | None = None) -> None:
+        """Take in a message of an observed topic.
+
+        A message that lacks what the embodiment promises blocks the next decision.
+
+        Args:
+            topic: as in the embodiment.
+            message: decoded.
+            now: seconds on the caller's clock.
+            ros_now: nanoseconds on the clock that stamped the message; None where nobody knows.
         """
+        if ros_now is not None:
+            self._judged.add(Fault.OBSERVATION_STAMP)
         try:
-            self._frame.update(topic, message, now)
+            self._frame.update(topic, message, now, ros_now)
         except DecodeError as error:
             self._bad_topics[topic] = str(error)
         else:
             self._bad_topics.pop(topic, None)
+
+    def reject(self, topic: str, reason: str) -> None:
+        """Note that bytes of an observed topic were no message; the input stays as old as it is."""
+        self._bad_topics[topic] = reason
 
     @property
     def ready(self) -> bool:
@@ -103,40 +139,105 @@ class ControlLoop:
         return self._step
 
     def problem(self, now: float) -> str:
-        """Why no observation can be used at this time; empty when one can."""
-        if self._bad_topics:
-            return next(iter(self._bad_topics.values()))
-        missing = self._frame.missing()
-        if missing:
-            return f"no message yet on {', '.join(missing)}"
-        stale = self._frame.stale(now) if self._check_age else ()
-        if stale:
-            return f"no recent message on {', '.join(stale)} ({self._frame.age(now):.3f} s old)"
-        return ""
+        """Why the policy cannot act at this time; empty when it can. Nothing is raised by it."""
+        causes = self._causes(now)
+        if causes:
+            return next(iter(causes.values()))
+        block = self.safety.block(now)
+        return block.detail if block is not None else ""
+
+    def inspect(self, now: float, *, patient: bool) -> tuple[str, bool, tuple[FaultEvent, ...]]:
+        """Judge the inputs before an episode's first decision.
+
+        Args:
+            now: seconds.
+            patient: whether a robot that has not said everything yet is no trouble.
+
+        Returns:
+            Why the policy cannot act (empty when it can), whether a fault asks for the end of
+            control, and the faults that began or ended.
+        """
+        causes = self._causes(now)
+        reason = next(iter(causes.values()), "")
+        if patient:
+            causes.pop(Fault.OBSERVATION_MISSING, None)
+        events = self.safety.observe(causes, self._judged, now)
+        block = self.safety.block(now)
+        if block is None:
+            return reason, False, events
+        return block.detail, block.reaction is Reaction.DEACTIVATE, events
 
     def decide(self, now: float) -> Decision:
         """The next action, from the newest observation; `now` in seconds."""
         age = self._frame.age(now)
-        reason = self.problem(now)
+        causes = self._causes(now)
         observation = self._frame.take()
         self._bad_topics.clear()
-        if not reason and not np.isfinite(observation).all():
-            reason = "the observation is not finite"
-        if reason:
-            return self._safe(reason, age)
-        action = np.asarray(self._actor.act(observation), dtype=np.float64)
-        if not np.isfinite(action).all():
-            return self._safe("the policy's action is not finite", age)
-        limited = limit_action(self._embodiment, action, self._previous)
-        return self._take(limited, Source.POLICY, "", age)
-
-    def _safe(self, reason: str, age: float) -> Decision:
-        return self._take(self._embodiment.safe_action, Source.SAFE, reason, age)
-
-    def _take(
-        self, action: NDArray[np.float64], source: Source, reason: str, age: float
-    ) -> Decision:
-        decision = Decision(self._step, action, source, reason, age)
-        self._previous = action
+        if Fault.OBSERVATION_MISSING not in causes and not np.isfinite(observation).all():
+            causes[Fault.OBSERVATION_NOT_FINITE] = "the observation is not finite"
+        events = self.safety.observe(causes, self._judged, now)
+        error, command = None, None
+        if self.safety.block(now) is None:
+            command, error, raised = self._ask_the_policy(observation, now)
+            events += raised
+        # Another thread may have raised a fault while the policy was thinking.
+        block = self.safety.block(now)
+        if block is None and command is not None:
+            events += self.safety.expire(now)
+            action = self.safety.approve(command)
+            decision = Decision(self._step, action, Source.POLICY, "", age, events)
+        else:
+            reaction = Reaction.SAFE if block is None else block.reaction
+            reason = "" if block is None else block.detail
+            decision = Decision(
+                self._step,
+                self.safety.replace(reaction),
+                Source.SAFE,
+                reason,
+                age,
+                events,
+                gives_up=reaction is Reaction.DEACTIVATE,
+                error=error,
+            )
         self._step += 1
         return decision
+
+    def stop(self) -> NDArray[np.float64]:
+        """The safe action, (A,), to be sent outside of any step."""
+        return self.safety.stop()
+
+    def _ask_the_policy(
+        self, observation: NDArray[np.float64], now: float
+    ) -> tuple[NDArray[np.float64] | None, Exception | None, tuple[FaultEvent, ...]]:
+        try:
+            action = np.asarray(self._actor.act(observation), dtype=np.float64)
+        # A defect of the policy, of whatever kind; the robot must not wait for its mending.
+        except Exception as error:
+            detail = " ".join(f"{type(error).__name__}: {error}".split())
+            return None, error, self.safety.raise_fault(Fault.POLICY_FAILED, detail, now)
+        command, events = self.safety.check(action, now)
+        return command, None, events
+
+    def _causes(self, now: float) -> dict[Fault, str]:
+        """What is wrong with the inputs now, in words, by fault."""
+        causes: dict[Fault, str] = {}
+        if self._bad_topics:
+            causes[Fault.OBSERVATION_MALFORMED] = next(iter(self._bad_topics.values()))
+        missing = self._frame.missing()
+        if missing:
+            causes[Fault.OBSERVATION_MISSING] = f"no message yet on {', '.join(missing)}"
+        if not self._check_age:
+            return causes
+        stale = self._frame.stale(now)
+        if stale:
+            causes[Fault.OBSERVATION_STALE] = (
+                f"no recent message on {', '.join(stale)} ({self._frame.age(now):.3f} s old)"
+            )
+        for topic, age in self._frame.misdated(now):
+            when = f"{age:.3f} s old" if age > 0.0 else f"{-age:.3f} s in the future"
+            causes[Fault.OBSERVATION_STAMP] = f"the stamp on {topic} is {when}"
+        if self._max_plan_age is not None and self._planned is not None:
+            age = now - self._planned
+            if age > self._max_plan_age:
+                causes[Fault.PLAN_STALE] = f"the plan is {age:.3f} s old"
+        return causes

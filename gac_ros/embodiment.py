@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from gac_ros.errors import EmbodimentError, UnknownRobotError
+from gac_ros.faults import Reaction, SafetyContract
 from gac_ros.resources import config_directory
 
 # Which units a quantity may have (REP-103: SI). `scale` converts to what the policy should see.
@@ -61,6 +62,12 @@ _FIXED_FIELDS: dict[str, dict[str, str]] = {
 }
 _JOINT_STATE = "sensor_msgs/msg/JointState"
 _FLOAT64_MULTI_ARRAY = "std_msgs/msg/Float64MultiArray"
+_STAMPED = (
+    _JOINT_STATE,
+    "nav_msgs/msg/Odometry",
+    "sensor_msgs/msg/Imu",
+    "geometry_msgs/msg/PoseStamped",
+)
 _JOINT_QUANTITIES = ("position", "velocity", "effort")
 
 
@@ -131,6 +138,7 @@ class ActionField(_Contract):
         unit: unit of the command.
         limits: lowest and highest command.
         rate_limit: largest change per second, or None for no limit.
+        acceleration_limit: largest change of that per second, or None for no limit.
         safe: the command that leaves the robot safe.
     """
 
@@ -138,6 +146,7 @@ class ActionField(_Contract):
     unit: str
     limits: tuple[float, float]
     rate_limit: Annotated[float, Field(gt=0.0)] | None = None
+    acceleration_limit: Annotated[float, Field(gt=0.0)] | None = None
     safe: float = 0.0
 
     @model_validator(mode="after")
@@ -230,6 +239,7 @@ class Embodiment(_Contract):
     action: ActionContract
     episode_return: EpisodeReturn = Field(alias="return")
     episode_end_topic: str | None = None
+    safety: SafetyContract = Field(default_factory=SafetyContract)
 
     @model_validator(mode="after")
     def _nothing_is_double(self) -> Embodiment:
@@ -250,6 +260,31 @@ class Embodiment(_Contract):
                 selected.add(field.select)
         if self.action.topic in topics:
             raise ValueError(f"topic '{self.action.topic}' is both observed and commanded")
+        return self
+
+    @model_validator(mode="after")
+    def _safety_fits_the_robot(self) -> Embodiment:
+        reactions = self.safety.reactions()
+        by_position = (
+            self.action.interface == "position" and self.action.type is not CommandKind.TWIST
+        )
+        if Reaction.HOLD in reactions and not by_position:
+            raise ValueError(
+                "safety: 'hold' sends the last command again, which keeps a robot moving that is "
+                "not commanded by position; choose another reaction"
+            )
+        for field in self.action.fields:
+            if Reaction.ZERO in reactions and not field.limits[0] <= 0.0 <= field.limits[1]:
+                raise ValueError(
+                    f"safety: 'zero' is outside the limits of '{field.joint}'; choose 'safe'"
+                )
+        stamped = {channel.topic: channel.type in _STAMPED for channel in self.observation}
+        for topic in self.safety.max_stamp_age:
+            if not stamped.get(topic, False):
+                raise ValueError(
+                    f"safety: max_stamp_age of '{topic}': no such observation topic, or its "
+                    "messages have no stamp"
+                )
         return self
 
     @property
@@ -302,6 +337,18 @@ class Embodiment(_Contract):
         )
 
     @cached_property
+    def action_max_change(self) -> NDArray[np.float64]:
+        """Largest difference between two such changes in a row, (A,); infinite where unlimited."""
+        return _frozen(
+            [
+                math.inf
+                if field.acceleration_limit is None
+                else field.acceleration_limit * self.control_period**2
+                for field in self.action.fields
+            ]
+        )
+
+    @cached_property
     def safe_action(self) -> NDArray[np.float64]:
         """The action that leaves the robot safe, shape (A,)."""
         return _frozen([field.safe for field in self.action.fields])
@@ -312,16 +359,28 @@ class Embodiment(_Contract):
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the contract; the description does not count."""
-        content = {key: value for key, value in self.to_dict().items() if key != "description"}
+        """SHA-256 of the contract; description and safety do not count."""
+        content = _shared(self)
+        for field in content["action"]["fields"]:
+            # A later key: contracts without it keep the digest they had before.
+            if field["acceleration_limit"] is None:
+                del field["acceleration_limit"]
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     def differences(self, other: Embodiment) -> list[str]:
-        """What differs from `other`, one line each; empty when the contracts are the same."""
-        mine, theirs = self.to_dict(), other.to_dict()
-        mine.pop("description"), theirs.pop("description")
-        return _differences("", mine, theirs)
+        """What differs from `other`, one line each; empty when the contracts are the same.
+
+        How faults are met is the controller's business, and may change without a new policy.
+        """
+        return _differences("", _shared(self), _shared(other))
+
+
+def _shared(embodiment: Embodiment) -> dict[str, Any]:
+    """What a robot and a policy must agree on."""
+    content = embodiment.to_dict()
+    del content["description"], content["safety"]
+    return content
 
 
 def _units_of(message_type: str, select: str) -> tuple[str, ...]:

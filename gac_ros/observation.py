@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gac_ros.embodiment import Embodiment, ObservationChannel
 from gac_ros.errors import DecodeError
-from gac_ros.messages import FLOAT64_MULTI_ARRAY, JOINT_STATE
+from gac_ros.messages import FLOAT64_MULTI_ARRAY, JOINT_STATE, NANOSECONDS
 
 
 class ChannelDecoder:
@@ -125,6 +125,8 @@ class ObservationFrame:
     """
 
     def __init__(self, embodiment: Embodiment) -> None:
+        self._max_stamp_age = embodiment.safety.max_stamp_age
+        self._stamp_ages: dict[str, float] = {}  # at arrival, in seconds
         self._decoders: dict[str, ChannelDecoder] = {}
         self._slices: dict[str, slice] = {}
         start = 0
@@ -140,10 +142,17 @@ class ObservationFrame:
         """Forget everything, as at the start of an episode."""
         self._values[:] = np.nan
         self._received.clear()
+        self._stamp_ages.clear()
         self._fresh.clear()
 
-    def update(self, topic: str, message: Any, received: float) -> None:
-        """Take in a message of a channel; `received` in seconds on the caller's clock.
+    def update(self, topic: str, message: Any, received: float, ros_now: int | None = None) -> None:
+        """Take in a message of a channel.
+
+        Args:
+            topic: as in the embodiment.
+            message: decoded.
+            received: seconds on the caller's clock.
+            ros_now: nanoseconds on the clock of the stamps; None when stamps do not count.
 
         Raises:
             DecodeError: the message lacks something. The channel counts as heard, so that a
@@ -152,6 +161,10 @@ class ObservationFrame:
         self._fresh.add(topic)
         self._values[self._slices[topic]] = self._decoders[topic].decode(message)
         self._received[topic] = received
+        if ros_now is not None and topic in self._max_stamp_age:
+            stamp = message.header.stamp
+            nanoseconds = stamp.sec * NANOSECONDS + stamp.nanosec
+            self._stamp_ages[topic] = (ros_now - nanoseconds) / NANOSECONDS
 
     def missing(self) -> tuple[str, ...]:
         """Topics not heard since the last `clear`."""
@@ -164,6 +177,13 @@ class ObservationFrame:
             for topic, received in self._received.items()
             if now - received > self._decoders[topic].channel.max_age
         )
+
+    def misdated(self, now: float) -> list[tuple[str, float]]:
+        """Topics whose stamp is too old or in the future, each with its age in seconds."""
+        ages = [
+            (topic, age + now - self._received[topic]) for topic, age in self._stamp_ages.items()
+        ]
+        return [(topic, age) for topic, age in ages if abs(age) > self._max_stamp_age[topic]]
 
     def age(self, now: float) -> float:
         """Seconds since the oldest channel was heard; infinite while one is missing."""

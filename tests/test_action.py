@@ -1,4 +1,4 @@
-"""Actions stay within their limits and survive every kind of command message."""
+"""Actions survive every kind of command message."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from gac_ros import messages
-from gac_ros.action import decode_action, encode_action, limit_action
+from gac_ros.action import decode_action, encode_action
 from gac_ros.embodiment import CommandKind, Embodiment, embodiment_from_dict
 from gac_ros.errors import DecodeError
 
@@ -148,64 +148,3 @@ def test_a_command_that_lacks_something_is_an_error(
 ) -> None:
     with pytest.raises(DecodeError, match=f"commands: .*{problem}"):
         decode_action(robot(kind), message)
-
-
-not_nan = st.floats(allow_nan=False)
-bounds = st.tuples(
-    st.floats(-1e6, 1e6), st.floats(1e-6, 1e6), st.none() | st.floats(1e-6, 1e6)
-).map(lambda bound: (bound[0], bound[0] + bound[1], bound[2]))
-
-
-@settings(deadline=None)
-@given(
-    limits=st.tuples(bounds, bounds, bounds).filter(
-        lambda limits: all(low < high for low, high, _ in limits)
-    ),
-    action=arrays(np.float64, 3, elements=not_nan),
-    previous=arrays(np.float64, 3, elements=not_nan),
-)
-def test_a_limited_action_never_leaves_its_limits(
-    limits: tuple[tuple[float, float, float | None], ...],
-    action: NDArray[np.float64],
-    previous: NDArray[np.float64],
-) -> None:
-    low, high, rates = zip(*limits, strict=True)
-    leg = robot(CommandKind.ARRAY, low=low, high=high, rates=rates)
-
-    with np.errstate(all="ignore"):  # an infinite `previous` has no neighbourhood
-        limited = limit_action(leg, action, previous)
-
-    known = np.isfinite(previous)
-    assert (limited[known] >= leg.action_low[known]).all()
-    assert (limited[known] <= leg.action_high[known]).all()
-
-
-@settings(deadline=None)
-@given(action=arrays(np.float64, 3, elements=not_nan), start=st.floats(-1.0, 1.0))
-def test_an_action_moves_from_the_previous_one_at_most_by_its_rate(
-    action: NDArray[np.float64], start: float
-) -> None:
-    leg = robot(CommandKind.ARRAY, rates=(2.0, 5.0, None))  # at 10 Hz: 0.2, 0.5, any
-    previous = np.full(3, start)
-
-    limited = limit_action(leg, action, previous)
-
-    assert abs(limited[0] - start) <= 0.2 + 1e-12
-    assert abs(limited[1] - start) <= 0.5 + 1e-12
-    assert limited[2] == np.clip(action[2], -1.0, 1.0)
-
-
-@settings(deadline=None)
-@given(action=arrays(np.float64, 3, elements=st.floats(-1.0, 1.0)))
-def test_an_action_within_limits_is_left_alone(action: NDArray[np.float64]) -> None:
-    leg = robot(CommandKind.ARRAY)
-
-    np.testing.assert_array_equal(limit_action(leg, action, np.zeros(3)), action)
-
-
-def test_what_to_do_about_nan_is_left_to_the_controller() -> None:
-    leg = robot(CommandKind.ARRAY)
-
-    limited = limit_action(leg, np.array([np.nan, 5.0, -5.0]), np.zeros(3))
-
-    np.testing.assert_array_equal(limited, [np.nan, 1.0, -1.0])

@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gac_ros.action import limit_action
 from gac_ros.checkpoint import Checkpoint
 from gac_ros.errors import ConfigurationError
 from gac_ros.evaluation.seeds import tuning_seed
+from gac_ros.limiter import Limiter
 from gac_ros.policy import Policy
 from gac_ros.sim import make_env
 from gac_ros.sim.environment import RobotEnvironment
@@ -114,9 +114,10 @@ def _roll_out(
     """Return and observations (T + 1, O) of one episode."""
     embodiment = env.robot.embodiment
     observation, _ = env.reset(seed=seed)
-    path, total, action, ended = [observation], 0.0, embodiment.safe_action, False
+    path, total, ended, limiter = [observation], 0.0, False, Limiter(embodiment)
     while not ended:
-        action = limit_action(embodiment, policy.act(observation), action)
+        action = limiter.limit(policy.act(observation))
+        limiter.move(action)
         observation, reward, terminated, truncated, _ = env.step(action)
         path.append(observation)
         total += reward

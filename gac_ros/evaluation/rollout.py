@@ -25,6 +25,7 @@ from gac_ros.buffer.writer import EpisodeWriter
 from gac_ros.control import Actor, ControlLoop, Decision, Source
 from gac_ros.embodiment import Embodiment
 from gac_ros.episode import EpisodeMetadata, LatencySummary, new_episode_id
+from gac_ros.errors import EpisodeError
 from gac_ros.evaluation.results import EpisodeResult, score
 from gac_ros.replanning.actor import ReplanningActor
 from gac_ros.sim.robot import SimulatedRobot
@@ -115,6 +116,11 @@ class _Episode:
         for step in range(embodiment.episode_length):
             stamp = self._stamp(step)
             decision = self._decide(stamp, write)
+            if decision.gives_up:
+                raise decision.error or EpisodeError(
+                    f"{embodiment.name}: the embodiment's safety section gives up at step {step}: "
+                    f"{decision.reason}"
+                )
             outcome = self._robot.step(decision.action)
             self._steps += 1
             # One by one, as the controller adds them up: other orders round otherwise.
