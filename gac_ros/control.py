@@ -202,6 +202,10 @@ class ControlLoop:
         self._step += 1
         return decision
 
+    def rest(self, now: float) -> tuple[FaultEvent, ...]:
+        """Note that nobody drives, so that the inputs do not matter; returns faults that end."""
+        return self.safety.observe({}, self._judged, now) + self.safety.expire(now)
+
     def stop(self) -> NDArray[np.float64]:
         """The safe action, (A,), to be sent outside of any step."""
         return self.safety.stop()

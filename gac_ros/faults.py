@@ -122,6 +122,7 @@ class SafetyContract(BaseModel):
         max_stamp_age: seconds by topic; the stamps of other topics are not looked at.
         max_clock_jump: seconds.
         deadline_misses: late decisions in a row.
+        max_stall: seconds for which the control loop may stand still.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -133,6 +134,7 @@ class SafetyContract(BaseModel):
     max_stamp_age: dict[str, float] = Field(default_factory=dict)
     max_clock_jump: float = Field(default=0.5, gt=0.0)
     deadline_misses: int = Field(default=10, ge=1)
+    max_stall: float = Field(default=0.5, gt=0.0)
 
     @model_validator(mode="after")
     def _policies_make_sense(self) -> SafetyContract:

@@ -6,6 +6,7 @@ never waits, and what it returns is finite and within the embodiment's limits, w
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -38,6 +39,19 @@ class FaultEvent:
     latched: bool
     detail: str
     active: tuple[Fault, ...]
+
+    def to_json(self) -> str:
+        """The content of the fault topic."""
+        return json.dumps(
+            {
+                "event": "raised" if self.raised else "cleared",
+                "fault": self.fault.value,
+                "reaction": self.reaction.value,
+                "latched": self.latched,
+                "detail": self.detail,
+                "active": [fault.value for fault in self.active],
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -144,11 +158,12 @@ class SafetyStage:
             self._active[fault] = _Active(policy, detail, lasting, not lasting, now)
             return (self._event(fault, self._active[fault], raised=True),)
 
-    def end_cause(self, fault: Fault) -> None:
+    def end_cause(self, fault: Fault, now: float) -> None:
         """Note that a lasting cause has gone."""
         with self._lock:
-            if fault in self._active:
-                self._active[fault].lasting = False
+            known = self._active.get(fault)
+            if known is not None and known.lasting:
+                known.lasting, known.seen = False, now
 
     def observe(
         self, causes: dict[Fault, str], judged: Iterable[Fault], now: float
@@ -168,7 +183,7 @@ class SafetyStage:
                 if fault in causes:
                     events += self.raise_fault(fault, causes[fault], now, lasting=True)
                 else:
-                    self.end_cause(fault)
+                    self.end_cause(fault, now)
         return events
 
     def expire(self, now: float) -> tuple[FaultEvent, ...]:
@@ -243,27 +258,32 @@ class SafetyStage:
 
     def approve(self, command: NDArray[np.float64]) -> NDArray[np.float64]:
         """Note that a command of `check` is being sent."""
-        self._limiter.move(command)
+        with self._lock:
+            self._limiter.move(command)
         return command
 
-    def replace(self, reaction: Reaction) -> NDArray[np.float64]:
-        """The command, (A,), that is sent in place of an action, noted as being sent."""
-        if reaction is Reaction.RAMP:
-            command = self._limiter.towards(self._embodiment.safe_action)
-            self._limiter.move(command)
-        else:
-            command = self._embodiment.safe_action
-            if reaction is Reaction.HOLD:
-                command = self._limiter.previous
-            elif reaction is Reaction.ZERO:
-                command = self._zero
-            self._limiter.stop(command)
+    def replace(self, reaction: Reaction, *, decides: bool = True) -> NDArray[np.float64]:
+        """The command, (A,), that is sent in place of an action, noted as being sent.
+
+        Args:
+            reaction: of the fault that blocks the policy.
+            decides: whether it stands for a decision, of which each fault blocks one at least.
+        """
+        safe = self._embodiment.safe_action
         with self._lock:
             for it in self._active.values():
-                it.pending = False
-        return command
+                it.pending = it.pending and not decides
+            if reaction is Reaction.RAMP:
+                command = self._limiter.towards(safe)
+                self._limiter.move(command)
+                return command
+            at_once = {Reaction.HOLD: self._limiter.previous, Reaction.ZERO: self._zero}
+            command = at_once.get(reaction, safe)
+            self._limiter.stop(command)
+            return command
 
     def stop(self) -> NDArray[np.float64]:
         """The safe action, (A,), noted as being sent outside of any decision."""
-        self._limiter.stop(self._embodiment.safe_action)
+        with self._lock:
+            self._limiter.stop(self._embodiment.safe_action)
         return self._embodiment.safe_action

@@ -27,7 +27,7 @@ from mcap.stream_reader import get_chunk_data_stream
 from mcap.summary import Summary
 
 from gac_ros import messages
-from gac_ros.buffer.steps import DECISION, PLAN, RecordedMessage, replay
+from gac_ros.buffer.steps import DECISION, FAULT, PLAN, RecordedMessage, replay
 from gac_ros.buffer.writer import (
     MCAP_DIGEST_KEY,
     METADATA_DIGEST_KEY,
@@ -40,6 +40,7 @@ from gac_ros.errors import DecodeError, EmbodimentError, EpisodeError
 
 __all__ = [
     "DECISION",
+    "FAULT",
     "PLAN",
     "RecordedMessage",
     "read_episode",

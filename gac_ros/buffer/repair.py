@@ -239,7 +239,7 @@ def _known(
 def _guessed(bag: Path, left: Salvaged, embodiment: Embodiment) -> EpisodeMetadata:
     """What the topics tell of an episode, given its robot."""
     topics: dict[str, str] = {}
-    for role, kind in recorded_roles(embodiment, with_plan=True).items():
+    for role, kind in recorded_roles(embodiment, with_plan=True, with_faults=True).items():
         fitting = [
             topic
             for topic, found in left.types.items()

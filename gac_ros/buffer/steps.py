@@ -22,6 +22,7 @@ from gac_ros.observation import ChannelDecoder
 # Roles of topics beside those that the embodiment names.
 PLAN = "plan"
 DECISION = "decision"
+FAULT = "fault"
 
 _NEVER = -1  # in place of a message's number: there is none
 

@@ -7,6 +7,7 @@ comes out. A difference means that the bag, the checkpoint or the code is not wh
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from gac_ros import messages
 from gac_ros.action import decode_action
 from gac_ros.buffer.reader import (
     DECISION,
+    FAULT,
     PLAN,
     RecordedMessage,
     parse_plan,
@@ -31,6 +33,7 @@ from gac_ros.embodiment import Embodiment, embodiment_from_dict
 from gac_ros.episode import EpisodeMetadata
 from gac_ros.errors import CheckpointError, EpisodeError
 from gac_ros.evaluation.threads import one_thread
+from gac_ros.faults import Fault
 from gac_ros.planning import Plan
 from gac_ros.policy import GacActor
 
@@ -193,6 +196,7 @@ class _Replay:
         self._channels = {
             metadata.topics[channel.topic]: channel.topic for channel in embodiment.observation
         }
+        self._faults = metadata.topics.get(FAULT)
         self._messages = list(read_messages(bag))
         self._first_stamp = self._messages[0].stamp if self._messages else 0
         self._received: dict[str, float] = {}
@@ -203,7 +207,10 @@ class _Replay:
         differences, other_sources = [], 0
         for item in self._events():
             if isinstance(item, RecordedMessage):
-                self._receive(item)
+                if item.topic == self._faults:
+                    self._hear_of_a_fault(item)
+                else:
+                    self._receive(item)
                 continue
             if isinstance(item, Plan):
                 self._actor.change(item)
@@ -229,6 +236,19 @@ class _Replay:
         self._received[topic] = now
         self._loop.receive(topic, messages.deserialize(item.data, item.type), now)
 
+    def _hear_of_a_fault(self, item: RecordedMessage) -> None:
+        """Take over what the recorded inputs cannot tell: an emergency stop, a reset, ..."""
+        text = messages.deserialize(item.data, item.type).data
+        try:
+            content = json.loads(text)
+            fault, raised = Fault(content["fault"]), content["event"] == "raised"
+        except (ValueError, KeyError, TypeError) as error:
+            raise EpisodeError(f"{self._bag}: '{text}' on {item.topic} is no fault") from error
+        if not raised:
+            self._loop.safety.clear(fault)
+        elif fault.external:
+            self._loop.safety.raise_fault(fault, "as recorded", 0.0, lasting=True)
+
     def _time_of(self, item: _Recorded) -> float:
         """When the decision was taken: as long after the oldest input as its age says."""
         if np.isfinite(item.age) and self._received:
@@ -236,7 +256,7 @@ class _Replay:
         return (item.stamp - self._first_stamp) / messages.NANOSECONDS
 
     def _events(self) -> list[RecordedMessage | Plan | _Recorded]:
-        """Observations, changes of plan and decisions in recorded order, up to the last step."""
+        """Observations, faults, plans and decisions in recorded order, up to the last step."""
         metadata = self._metadata
         plan_topic, begun = metadata.topics.get(PLAN), False
         command_topic = metadata.topics[self._embodiment.action.topic]
@@ -244,7 +264,7 @@ class _Replay:
         events: list[RecordedMessage | Plan | _Recorded] = []
         command: tuple[int, RecordedMessage] | None = None
         for item in self._messages:
-            if item.topic in self._channels:
+            if item.topic in self._channels or item.topic == self._faults:
                 events.append(item)
             elif item.topic == plan_topic:
                 if begun:  # the first one is what the episode began with

@@ -20,7 +20,7 @@ import numpy as np
 from gac_ros import messages
 from gac_ros.action import encode_action
 from gac_ros.buffer.layout import recorded_roles, topic_name
-from gac_ros.buffer.reader import DECISION, PLAN, read_episode
+from gac_ros.buffer.reader import DECISION, FAULT, PLAN, read_episode
 from gac_ros.buffer.writer import EpisodeWriter
 from gac_ros.control import Actor, ControlLoop, Decision, Source
 from gac_ros.embodiment import Embodiment
@@ -157,6 +157,8 @@ class _Episode:
             self._replanning.executed(decision.action)
             if self._replanning.plan is not plan and self._replanning.plan is not None:
                 write(PLAN, messages.string(self._replanning.plan.to_json()), stamp)
+        for event in decision.events:
+            write(FAULT, messages.string(event.to_json()), stamp)
         write(self._robot.embodiment.action.topic, command, stamp)
         numbers = (decision.step, decision.source, latency, decision.observation_age)
         write(DECISION, messages.float64_multi_array(numbers), stamp)
@@ -249,7 +251,7 @@ class _Bag:
 
     def __init__(self, directory: Path, episode: _Episode, embodiment: Embodiment) -> None:
         self.episode_id = new_episode_id()
-        kinds = recorded_roles(embodiment, with_plan=episode.plan is not None)
+        kinds = recorded_roles(embodiment, with_plan=episode.plan is not None, with_faults=True)
         self.topics = {role: topic_name(role) for role in kinds}
         self._writer = EpisodeWriter(
             directory,

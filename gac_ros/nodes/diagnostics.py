@@ -9,10 +9,10 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from gac_ros.nodes.driver import EpisodeDriver
+from gac_ros.nodes.pilot import Pilot
 from gac_ros.nodes.recorded_link import RecordedLink
 from gac_ros.nodes.robot import LoadedRobot
 from gac_ros.nodes.states import State
-from gac_ros.nodes.statistics import LoopStatistics
 
 
 class Diagnostics:
@@ -23,13 +23,14 @@ class Diagnostics:
         node: Any,
         robot: LoadedRobot,
         driver: EpisodeDriver,
-        statistics: LoopStatistics,
+        pilot: Pilot,
         link: RecordedLink,
     ) -> None:
         self._node = node
         self._robot = robot
         self._driver = driver
-        self._statistics = statistics
+        self._statistics = pilot.statistics
+        self._safety = pilot.safety
         self._link = link
         self._reported = time.monotonic()
         self._decisions = 0
@@ -70,6 +71,8 @@ class Diagnostics:
             waiting = self._driver.state is State.READY
             level = DiagnosticStatus.WARN if waiting else DiagnosticStatus.ERROR
             return level, f"safe action: {counted.safe_reason}"
+        if self._safety.active:
+            return DiagnosticStatus.ERROR, f"fault: {self._active_faults()}"
         if counted.last_error:
             return DiagnosticStatus.ERROR, counted.last_error
         if self._link.low_space:
@@ -93,6 +96,8 @@ class Diagnostics:
             "plan age (s)": _age(now, counted.planned),
             "safe actions": str(counted.safe_actions),
             "last safe reason": counted.safe_reason,
+            "limited actions": str(self._safety.limited),
+            "active faults": self._active_faults(),
             "undecodable messages": str(counted.undecodable),
             "dropped messages": str(self._link.dropped),
             "last error": counted.last_error,
@@ -101,10 +106,15 @@ class Diagnostics:
             p50, p99 = np.quantile(np.array(counted.latencies), [0.5, 0.99])
             values["latency p50 (ms)"] = f"{1e3 * p50:.3f}"
             values["latency p99 (ms)"] = f"{1e3 * p99:.3f}"
+        for fault, count in self._safety.raised.items():
+            values[f"fault {fault.value}"] = str(count)
         for channel in self._robot.embodiment.observation:
             heard = counted.heard.get(channel.topic)
             values[f"age of {channel.topic} (s)"] = _age(now, heard)
         return values
+
+    def _active_faults(self) -> str:
+        return ", ".join(fault.value for fault in self._safety.active)
 
 
 def _age(now: float, then: float | None) -> str:

@@ -78,6 +78,10 @@ class EpisodeDriver:
                 False,
                 f"episode {self.log.episode_id} is {self.state.value}; end or discard it first",
             )
+        latched = self._pilot.safety.latched
+        if latched:
+            names = ", ".join(fault.value for fault in latched)
+            return Reply(False, f"latched: {names}; call ~/reset_faults first")
         self.log = EpisodeLog(request)
         self.state = State.PLANNING
         self.announce()
@@ -108,14 +112,15 @@ class EpisodeDriver:
         return Reply(True, f"episode {self.log.episode_id} is discarded")
 
     def stop(self) -> None:
-        """Interrupt what is going on, keep its bag, and send the safe action last of all."""
+        """Interrupt what is going on, keep its bag, and send the safe action first and last."""
+        self._pilot.hold("")  # before anything that could take time, or fail
         if self.state in (State.PLANNING, State.READY):
             self._abandon("interrupted before its first step")
         elif self.state is State.RUNNING:
             self._finish(Ending(outcome="interrupted"))
         elif self.state is State.ENDING and not self._completion.busy:
             self._finish(self._ending)
-        # The robot has the safe action already if an episode was on. A second one costs nothing,
+        # The robot has the safe action already. Another one costs nothing,
         # while waiting for its confirmation would cost seconds: DDS asks for it that rarely.
         self._completion.wait()
         self._pilot.hold("")
@@ -123,6 +128,19 @@ class EpisodeDriver:
     def close(self) -> None:
         """End the planning thread."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def stop_the_robot(self) -> None:
+        """Answer a fault at once, without waiting for the next observation.
+
+        In lock-step the robot waits for the next decision anyway, and a command out of turn would
+        be taken for it.
+        """
+        if self._settings.lock_step and self.state in (State.READY, State.RUNNING, State.ENDING):
+            return
+        if self.state is State.RUNNING:
+            self._act()
+        else:
+            self._pilot.hold("")
 
     # --- messages of the robot --------------------------------------------------------------------
 
@@ -181,6 +199,8 @@ class EpisodeDriver:
 
     def watch(self) -> None:
         """The watchdog: once a control period of the steady clock."""
+        if self.state not in (State.READY, State.RUNNING):
+            self._pilot.rest()
         if self.state is State.ENDING:
             if not self._completion.busy and time.monotonic() >= self._deadline:
                 self._finish(self._ending)
@@ -233,28 +253,33 @@ class EpisodeDriver:
         log, starts = self.log, self.state is State.READY
         assert log is not None
         if starts:
-            problem = self._pilot.problem()
+            problem, gives_up = self._pilot.inspect()
             if problem:
                 self._pilot.hold(problem)
-                if self._settings.lock_step:
+                if gives_up:
+                    self._give_up(problem)
+                elif self._settings.lock_step:
                     self._pilot.forget()
                 return
+            self._pilot.tell()
             log.start()
             self.state = State.RUNNING
         elif log.decisions >= self._step_limit:
             self._end(Ending())
             return
-        try:
-            decision, latency = self._pilot.act()
-        except Exception:
-            # A defect of the policy; the robot must not wait for its mending.
-            self._logger.error(f"the policy failed; the node gives up:\n{traceback.format_exc()}")
-            self._finish(Ending(outcome="interrupted"))
-            self._inbox.post(self._hooks.give_up)
+        decision, latency = self._pilot.act()
+        if decision.gives_up:
+            self._give_up(decision.reason)
             return
         log.add_decision(decision, latency)
         if starts:
             self.announce()
+
+    def _give_up(self, reason: str) -> None:
+        """End the episode, and have the node deactivated."""
+        self._logger.error(f"the node gives up: {reason}")
+        self._finish(Ending(outcome="interrupted"))
+        self._inbox.post(self._hooks.give_up)
 
     def _end(self, ending: Ending) -> None:
         """Stop deciding, and wait a little for what belongs to the last action."""

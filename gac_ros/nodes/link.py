@@ -16,7 +16,7 @@ from rclpy.qos import (
 )
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
-from gac_ros.buffer.reader import DECISION, PLAN
+from gac_ros.buffer.reader import DECISION, FAULT, PLAN
 from gac_ros.embodiment import Embodiment
 from gac_ros.errors import ConfigurationError
 from gac_ros.messages import FLOAT64, FLOAT64_MULTI_ARRAY, STRING
@@ -31,6 +31,15 @@ _REWARD_QOS = QoSProfile(
 _LATCHED_QOS = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,
     depth=1,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+)
+
+
+# Deep enough that whoever comes late, or is slow, still learns how a fault came about.
+_FAULT_QOS = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST,
+    depth=100,
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
@@ -53,7 +62,7 @@ class Link:
     """Owns the publishers and subscriptions of one robot from configure to cleanup.
 
     Attributes:
-        topics: embodiment topic, or the roles `plan` and `decision`, to resolved topic name.
+        topics: embodiment topic, or the role `plan`, `decision` or `fault`, to resolved topic name.
         types: resolved topic name to message type.
     """
 
@@ -70,6 +79,7 @@ class Link:
             self._command = self._publisher(action.topic, action.topic, action.type.value)
             self._decision = self._publisher(DECISION, "~/decision", FLOAT64_MULTI_ARRAY)
             self._plan = self._publisher(PLAN, "~/plan", STRING, _LATCHED_QOS)
+            self._fault = self._publisher(FAULT, "~/fault", STRING, _FAULT_QOS)
             self._episode = self._publisher(None, "~/episode", STRING, _LATCHED_QOS)
         except BaseException:
             self.close()
@@ -103,6 +113,10 @@ class Link:
     def send_plan(self, data: bytes) -> None:
         """Publish an episode's plan."""
         self._plan.publish(data)
+
+    def send_fault(self, data: bytes) -> None:
+        """Publish that a fault began or ended."""
+        self._fault.publish(data)
 
     def send_episode(self, data: bytes) -> None:
         """Publish the episode's state."""

@@ -26,6 +26,7 @@ from gac_ros.nodes.pilot import Pilot
 from gac_ros.nodes.recorded_link import RecordedLink
 from gac_ros.nodes.repair import start_repair
 from gac_ros.nodes.robot import load_robot
+from gac_ros.nodes.safeguard import Safeguard
 from gac_ros.nodes.services import EpisodeServices, refuse_impossible_transitions
 from gac_ros.nodes.states import Hooks
 
@@ -48,6 +49,7 @@ class GacController(LifecycleNode):
         self.failure: Exception | None = None
         self._resources = ExitStack()
         self._driver: EpisodeDriver | None = None
+        self._safeguard: Safeguard | None = None
         self._active = False
         self._finalized = False
         self._quiet = False
@@ -141,18 +143,21 @@ class GacController(LifecycleNode):
             )
             resources.callback(driver.close)
             link.listen(driver)
-            diagnostics = Diagnostics(self, robot, driver, pilot.statistics, recorded)
+            safeguard = Safeguard(self, driver, pilot, recorded, settings, lambda: self._active)
+            resources.callback(safeguard.close)
+            diagnostics = Diagnostics(self, robot, driver, pilot, recorded)
             resources.callback(diagnostics.close)
             services = EpisodeServices(self, driver, lambda: self._active)
             resources.callback(services.close)
             period = robot.embodiment.control_period
-            self._add_timer(resources, period, driver.watch)
+            self._add_timer(resources, period, safeguard.watch)
             self._add_timer(resources, _DIAGNOSTICS_PERIOD, diagnostics.publish)
             if settings.tick is Tick.TIMER:
                 # The one timer that follows simulated time: it takes the steps of the robot.
                 self._add_timer(resources, period, driver.tick, self.get_clock())
             self._resources = resources.pop_all()
         self._driver = driver
+        self._safeguard = safeguard
         # What was loaded stays; scanning it again and again would hold up the control loop.
         gc.collect()
         gc.freeze()
@@ -164,7 +169,9 @@ class GacController(LifecycleNode):
         super().on_activate(state)
         self._active = True
         assert self._driver is not None
+        assert self._safeguard is not None
         self._driver.announce()
+        self._safeguard.announce()
 
     def _deactivate(self, state: LifecycleState) -> None:
         assert self._driver is not None
@@ -174,6 +181,7 @@ class GacController(LifecycleNode):
 
     def _release(self) -> None:
         self._driver = None
+        self._safeguard = None
         self._resources.close()
         gc.unfreeze()
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
+import traceback
+from collections.abc import Iterable
 from typing import Any
 
 from gac_ros.control import ControlLoop, Decision
 from gac_ros.errors import DecodeError
+from gac_ros.faults import Fault
 from gac_ros.messages import deserialize
 from gac_ros.nodes.parameters import Settings, Tick
 from gac_ros.nodes.recorded_link import RecordedLink
 from gac_ros.nodes.robot import LoadedRobot
 from gac_ros.nodes.statistics import LoopStatistics
 from gac_ros.planning import Plan
+from gac_ros.safety import FaultEvent, SafetyStage
 
 _LOG_INTERVAL = 1.0  # seconds between two lines about the same trouble
 
@@ -24,6 +28,7 @@ class Pilot:
 
     Attributes:
         statistics: for diagnostics.
+        safety: the stage that decides what may be sent.
     """
 
     def __init__(
@@ -41,17 +46,27 @@ class Pilot:
         self._begun = 0.0
         self._last_command = 0.0
         self._last_arrival = 0.0
+        self._timed = not settings.lock_step
+        self._stamped = bool(robot.embodiment.safety.max_stamp_age) and self._timed
+        self._allowed_misses = robot.embodiment.safety.deadline_misses
+        self._grace = robot.embodiment.safety.startup_grace
+        self._misses = 0
+        self._untold: list[bytes] = []
+        self.safety: SafetyStage = self._loop.safety
         self.statistics = LoopStatistics()
 
     def begin(self, plan: Plan) -> None:
         """Follow a plan from now on, and forget what was heard before."""
         self._robot.actor.follow(plan)
         self._begun = self.statistics.planned = time.monotonic()
+        self._loop.planned(self._begun)
+        self._misses = 0
         self.forget()
 
     def forget(self) -> None:
         """Forget what was heard and decided."""
-        self._loop.begin()
+        self._note(self._loop.begin())
+        self.tell()
 
     def note(self, topic: str) -> None:
         """Note that a topic was heard, when nothing else is done with its message."""
@@ -60,8 +75,8 @@ class Pilot:
     def receive(self, topic: str, data: bytes) -> None:
         """Take in and record a message of an observed topic.
 
-        Bytes that are no message count as nothing heard: the input goes stale. They are not
-        recorded, as nothing could be made of them.
+        Bytes that are no message leave the input as old as it was, and block the policy until a
+        message comes. They are not recorded, as nothing could be made of them.
         """
         now = time.monotonic()
         self.statistics.heard[topic] = now
@@ -69,10 +84,12 @@ class Pilot:
             message = deserialize(data, self._types[topic])
         except DecodeError as error:
             self.statistics.undecodable += 1
+            self._loop.reject(topic, f"{topic}: {error}")
             self._logger.error(f"{topic}: {error}", throttle_duration_sec=_LOG_INTERVAL)
             return
         self._link.heard(topic, data)
-        self._loop.receive(topic, message, now)
+        ros_now = self._link.ros_time if self._stamped else None
+        self._loop.receive(topic, message, now, ros_now)
         self._last_arrival = now
 
     @property
@@ -81,8 +98,21 @@ class Pilot:
         return self._loop.ready
 
     def problem(self) -> str:
-        """Why no observation can be used now; empty when one can."""
+        """Why the policy cannot act now; empty when it can."""
         return self._loop.problem(time.monotonic())
+
+    def inspect(self) -> tuple[str, bool]:
+        """Judge the inputs before the first step.
+
+        Returns:
+            Why the policy cannot act (empty when it can), and whether a fault asks for the end of
+            control.
+        """
+        now = time.monotonic()
+        patient = self._timed and now - self._begun < self._grace
+        reason, gives_up, events = self._loop.inspect(now, patient=patient)
+        self._note(events)
+        return reason, gives_up
 
     @property
     def quiet(self) -> bool:
@@ -93,18 +123,26 @@ class Pilot:
         """Decide, publish and record; returns the decision and its latency in seconds.
 
         The latency runs from the arrival of the newest input to the end of the publish call. An
-        action that answers no input counts from now.
+        action that answers no input counts from now. A decision that gives up is no step: its
+        action is sent, but nothing is said of it.
         """
         now = time.monotonic()
         answered = self._last_arrival if self._loop.ready else now
         decision = self._loop.decide(now)
+        self._note(decision.events)
         self._last_command = self._link.send_action(decision.action)
         latency = self._last_command - answered
-        self._link.send_decision(decision, latency)
         # By the timer, an input may wait for its tick; that is not the loop being slow.
         taken = self._last_command - now if self._by_timer else latency
-        self.statistics.add_decision(decision, latency, overrun=taken > self._period)
-        if decision.reason:
+        if not decision.gives_up:
+            self._link.send_decision(decision, latency)
+            self.statistics.add_decision(decision, latency, overrun=taken > self._period)
+            self._count_misses(late=taken > self._period)
+        self.tell()
+        if decision.error is not None:
+            text = "".join(traceback.format_exception(decision.error))
+            self._logger.error(f"the policy failed:\n{text}", throttle_duration_sec=_LOG_INTERVAL)
+        elif decision.reason:
             self._warn(decision.reason)
         return decision, latency
 
@@ -113,11 +151,48 @@ class Pilot:
 
         A robot that has not said all it has to is no trouble yet, but it is when that goes on.
         """
-        self._last_command = self._link.send_action(self._robot.embodiment.safe_action)
+        self._last_command = self._link.send_action(self._loop.stop())
+        self.tell()
         if reason:
             self.statistics.add_safe_action(reason)
             if self._loop.ready or time.monotonic() - self._begun > _LOG_INTERVAL:
                 self._warn(reason)
+
+    def raise_fault(self, fault: Fault, detail: str, *, lasting: bool = False) -> None:
+        """Raise a fault that cannot be seen from the inputs; `tell` publishes it."""
+        events = self.safety.raise_fault(fault, detail, time.monotonic(), lasting=lasting)
+        self._note(events)
+        if events:
+            self._logger.error(f"fault {fault.value}: {detail}")
+
+    def rest(self) -> None:
+        """End the faults that nothing keeps, while nobody drives."""
+        self._note(self._loop.rest(time.monotonic()))
+        self.tell()
+
+    def reset(self) -> tuple[Fault, ...]:
+        """End every fault; returns which there were."""
+        events = self.safety.reset()
+        self._note(events)
+        self.tell()
+        return tuple(event.fault for event in events)
+
+    def tell(self) -> None:
+        """Publish the faults that are recorded already; a command goes first."""
+        if self._untold:
+            told, self._untold = self._untold, []
+            self._link.send_faults(told)
+
+    def _note(self, events: Iterable[FaultEvent]) -> None:
+        if events:
+            self._untold += self._link.record_faults(events)
+
+    def _count_misses(self, *, late: bool) -> None:
+        self._misses = self._misses + 1 if late and self._timed else 0
+        if self._misses >= self._allowed_misses:
+            self._misses = 0
+            detail = f"{self._allowed_misses} decisions in a row took more than a control period"
+            self.raise_fault(Fault.DEADLINE_MISSED, detail)
 
     def _warn(self, reason: str) -> None:
         self._logger.warning(f"safe action: {reason}", throttle_duration_sec=_LOG_INTERVAL)

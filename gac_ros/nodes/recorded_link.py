@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,16 @@ from numpy import float64
 from numpy.typing import NDArray
 
 from gac_ros.action import encode_action
-from gac_ros.buffer.reader import DECISION, PLAN
+from gac_ros.buffer.reader import DECISION, FAULT, PLAN
 from gac_ros.buffer.recorder import EpisodeRecorder
 from gac_ros.control import Decision
 from gac_ros.embodiment import Embodiment
 from gac_ros.episode import EpisodeMetadata
+from gac_ros.faults import Fault
 from gac_ros.messages import float64_multi_array, serialize, string
 from gac_ros.nodes.link import Link
 from gac_ros.planning import Plan
+from gac_ros.safety import FaultEvent
 
 
 class RecordedLink:
@@ -51,6 +53,16 @@ class RecordedLink:
         self._directory = directory
         self._ros_time = ros_time
         self._recording = False
+
+    @property
+    def embodiment(self) -> Embodiment:
+        """The robot's contract."""
+        return self._embodiment
+
+    @property
+    def command_topic(self) -> str:
+        """The command topic's name in the graph."""
+        return self._link.topics[self._embodiment.action.topic]
 
     @property
     def topics(self) -> dict[str, str]:
@@ -104,6 +116,32 @@ class RecordedLink:
         data = serialize(float64_multi_array(numbers))
         self._link.send_decision(data)
         self._record(DECISION, data)
+
+    def record_faults(self, events: Iterable[FaultEvent]) -> list[bytes]:
+        """Record faults that begin or end; returns what is still to be published of them.
+
+        They come before the command that answers them, so that the bag tells why it was sent, but
+        the robot does not wait for their publication.
+        """
+        told = [serialize(string(event.to_json())) for event in events]
+        for data in told:
+            self._record(FAULT, data)
+        return told
+
+    def send_faults(self, told: Iterable[bytes]) -> None:
+        """Publish what `record_faults` returned."""
+        for data in told:
+            self._link.send_fault(data)
+
+    def announce_faults(self, active: Iterable[Fault]) -> None:
+        """Publish which faults last, for those who come late."""
+        content = {"event": "state", "active": [fault.value for fault in active]}
+        self._link.send_fault(serialize(string(json.dumps(content))))
+
+    @property
+    def ros_time(self) -> int:
+        """Nanoseconds of the node's clock."""
+        return self._ros_time()
 
     def announce(self, content: dict[str, Any]) -> None:
         """Publish the episode's state."""

@@ -37,7 +37,7 @@ class Hooks:
     Attributes:
         label: the return that an operator gave, None without one.
         episode_over: called after each episode.
-        give_up: called when the policy has failed; its episode is ending then.
+        give_up: called when a fault asks for it; its episode is ending then.
     """
 
     label: Callable[[], float | None]

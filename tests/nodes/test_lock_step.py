@@ -126,6 +126,7 @@ def test_the_metadata_name_everything_that_made_the_episode(
         "episode_end": "/episode_end",
         "plan": "/gac_controller/plan",
         "decision": "/gac_controller/decision",
+        "fault": "/gac_controller/fault",
     }
 
 
