@@ -63,6 +63,7 @@ class Experience:
         self._embodiment = embodiment
         self._episodes: list[Episode] = []
         self._ids: list[str] = []
+        self._bags: list[Path] = []
         self.plans: dict[str, Tensor] = {}
         self.interrupted: dict[str, Tensor] = {}
         self.targets: dict[int, float] = {}
@@ -102,6 +103,7 @@ class Experience:
     def _add(self, buffer: EpisodeBuffer) -> None:
         self._episodes += buffer.episodes
         self._ids += buffer.ids
+        self._bags += buffer.bags
 
     @property
     def returns(self) -> list[float]:
@@ -110,7 +112,7 @@ class Experience:
 
     def buffer(self) -> EpisodeBuffer:
         """All episodes, to train on."""
-        return EpisodeBuffer(self._episodes, self._ids)
+        return EpisodeBuffer(self._episodes, self._ids, bags=self._bags)
 
     def emphasis(self, online_share: float | None) -> NDArray[np.float64] | None:
         """Factors (N,) that give collected episodes this share of the batches, for `Trainer`."""

@@ -26,6 +26,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from gac_ros import __version__
+from gac_ros.buffer.leases import hold
 from gac_ros.checkpoint import find_checkpoint, load_checkpoint, resolve_device, save_checkpoint
 from gac_ros.embodiment import find_embodiment
 from gac_ros.errors import CheckpointError, ConfigurationError, EpisodeError, OutputError
@@ -128,7 +129,8 @@ def run_online(request: OnlineRequest, watch: Watch) -> list[RoundResult]:
         TransportError: a process of the ROS transport failed.
     """
     bags = _open_run(request)
-    return _Run(request, bags, watch).run()
+    with hold(bags, request.out):
+        return _Run(request, bags, watch).run()
 
 
 def _open_run(request: OnlineRequest) -> list[Path]:

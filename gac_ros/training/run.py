@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
+from gac_ros.buffer.leases import hold
 from gac_ros.checkpoint import (
     EPISODES_FILE,
     Checkpoint,
@@ -34,7 +35,8 @@ def run_training(
 ) -> Checkpoint:
     """Train to the configured number of iterations, saving into `directory`.
 
-    Every process of the trainer's peers must call it; the first one writes.
+    Every process of the trainer's peers must call it; the first one writes. The bags are held
+    while it goes on, and for some days after it was cut off, so that retention leaves them alone.
 
     Args:
         trainer: fresh; with `resume` its state is replaced by the run's newest.
@@ -48,6 +50,7 @@ def run_training(
     Raises:
         OutputError: the folder holds a run and `resume` is off, or cannot be written.
         CheckpointError: nothing to resume, or it does not belong to these data.
+        EpisodeError: a bag was removed meanwhile.
         TrainingDivergedError: a figure is not finite; the last save stays.
     """
     if resume:
@@ -58,7 +61,10 @@ def run_training(
             "another --out"
         )
     leads = trainer.peers.rank == 0
-    with _Log(directory) if leads else nullcontext() as log:
+    with (
+        hold(trainer.bags, directory) if leads else nullcontext(),
+        _Log(directory) if leads else nullcontext() as log,
+    ):
         while trainer.iteration < trainer.config.iterations:
             report = trainer.step()
             if not math.isfinite(report.log_actions + report.log_return + report.gradient_norm):

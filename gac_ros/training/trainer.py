@@ -11,6 +11,7 @@ import hashlib
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -324,6 +325,11 @@ class Trainer:
     def data_digest(self) -> str:
         """Digest of the episodes."""
         return self._buffer.digest
+
+    @property
+    def bags(self) -> tuple[Path, ...]:
+        """The bags that the episodes come from."""
+        return self._buffer.bags
 
     @cached_property
     def episode_list(self) -> list[dict[str, Any]]:

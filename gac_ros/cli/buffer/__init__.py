@@ -8,6 +8,7 @@ from gac_ros.cli.buffer.import_ import import_episodes
 from gac_ros.cli.buffer.info import show_info
 from gac_ros.cli.buffer.label import label_episodes
 from gac_ros.cli.buffer.list import list_buffer
+from gac_ros.cli.buffer.prune import prune_buffer
 from gac_ros.cli.buffer.repair import repair
 from gac_ros.cli.buffer.verify import verify_buffer
 from gac_ros.cli.display import help_without_command
@@ -22,5 +23,6 @@ app.command("ls")(list_buffer)
 app.command("info")(show_info)
 app.command("verify")(verify_buffer)
 app.command("repair")(repair)
+app.command("prune")(prune_buffer)
 app.command("import")(import_episodes)
 app.command("label")(label_episodes)

@@ -1,0 +1,144 @@
+"""Who needs which episodes, so that retention leaves them alone.
+
+A training run writes a lease, `.leases/<name>.json`, into every buffer directory it learns from and
+keeps its lock until it ends. A run that ends takes its leases along. Those of a run that was cut
+off stay, as it will be resumed, and hold for some days more.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from gac_ros.buffer.locks import is_locked, try_lock
+from gac_ros.errors import EpisodeError
+
+FOLDER = ".leases"
+GRACE = 7 * 86400.0  # seconds for which a run that was cut off keeps its hold
+
+
+@dataclass(frozen=True)
+class Hold:
+    """A run's hold on an episode.
+
+    Attributes:
+        run: folder of the run.
+        running: whether it is at work now.
+    """
+
+    run: str
+    running: bool
+
+
+@contextmanager
+def hold(bags: Iterable[Path], run: Path) -> Iterator[None]:
+    """Keep bags from being deleted while a run goes on, and after it if it is cut off.
+
+    A directory that cannot be written gets no lease: whoever may delete there must be told
+    otherwise.
+
+    Args:
+        bags: of any buffer directories.
+        run: folder of the run; leases that it left when it was cut off are replaced.
+
+    Raises:
+        EpisodeError: a bag was removed before it could be held.
+    """
+    by_folder: dict[Path, list[str]] = {}
+    for bag in bags:
+        by_folder.setdefault(Path(bag).absolute().parent, []).append(bag.name)
+    owner = str(Path(run).absolute())
+    with ExitStack() as stack:
+        leases: list[Path] = []
+        for directory, names in by_folder.items():
+            with suppress(OSError):
+                leases.append(_take(stack, directory, owner, names))
+        for directory, names in by_folder.items():
+            for name in names:
+                if not (directory / name).exists():
+                    raise EpisodeError(f"{directory / name}: was removed meanwhile; start again")
+        yield
+        for lease in leases:
+            with suppress(OSError):
+                lease.unlink()
+
+
+def held_bags(directory: Path, now: float | None = None) -> dict[str, Hold]:
+    """Names of the bags that a run needs, with the run.
+
+    Args:
+        directory: the buffer directory.
+        now: seconds since the epoch.
+    """
+    now = time.time() if now is None else now
+    held: dict[str, Hold] = {}
+    for lease in sorted((directory / FOLDER).glob("*.json")):
+        running = is_locked(lease)
+        try:
+            if running:
+                os.utime(lease)  # the days after it begin when it was last seen at work
+            elif lease.stat().st_mtime < now - GRACE:
+                continue
+            content = json.loads(lease.read_bytes())
+            found = {str(name): Hold(str(content["run"]), running) for name in content["bags"]}
+        except (OSError, ValueError, TypeError, KeyError):
+            continue  # gone meanwhile, or no lease
+        held |= {name: each for name, each in found.items() if name not in held or running}
+    return held
+
+
+@contextmanager
+def holders_kept_out(directory: Path, *, wait: bool) -> Iterator[bool]:
+    """Have no lease taken, and nothing deleted by others, for a while.
+
+    Args:
+        directory: the buffer directory.
+        wait: whether to wait for others that do the same.
+
+    Yields:
+        Whether it is so; False when others do the same and we do not wait.
+
+    Raises:
+        OSError: the directory cannot be written.
+    """
+    folder = directory / FOLDER
+    folder.mkdir(exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        if wait:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield wait or try_lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _take(stack: ExitStack, directory: Path, owner: str, names: Sequence[str]) -> Path:
+    folder = directory / FOLDER
+    stem = hashlib.sha256(owner.encode()).hexdigest()[:16]
+    lease = folder / f"{stem}-{os.getpid()}.json"
+    with holders_kept_out(directory, wait=True):
+        making = lease.with_suffix(".new")
+        stream: IO[bytes] = making.open("wb")
+        try:
+            # Locked before it can be seen; the lock is the file's, whatever its name.
+            try_lock(stream)
+            stream.write(json.dumps({"run": owner, "bags": sorted(names)}).encode())
+            stream.flush()
+            for old in folder.glob(f"{stem}-*.json"):
+                if not is_locked(old):
+                    old.unlink()
+            making.rename(lease)
+        except BaseException:
+            stream.close()
+            raise
+        stack.enter_context(stream)
+    return lease
