@@ -53,6 +53,7 @@ class DisturbedRobot:
 
     def __init__(self, robot: SimulatedRobot, disturbance: Disturbance) -> None:
         self._robot: _MujocoRobot = robot  # type: ignore[assignment]  # all packaged ones are
+        self.embodiment: Embodiment = robot.embodiment
         self._disturbance = disturbance
         self._sideways = _horizontal_velocities(self._robot.model)
         if disturbance.kind == "push" and not self._sideways:
@@ -62,11 +63,6 @@ class DisturbedRobot:
             )
         self._random = np.random.default_rng(0)
         self._steps = 0
-
-    @property
-    def embodiment(self) -> Embodiment:
-        """The robot's."""
-        return self._robot.embodiment
 
     @property
     def model(self) -> Any:

@@ -34,6 +34,8 @@ from gac_ros import messages
 from gac_ros.action import decode_action
 from gac_ros.errors import ConfigurationError, DecodeError, GacError
 from gac_ros.sim import make_robot
+from gac_ros.sim.disturbance import KINDS, Disturbance, DisturbedRobot
+from gac_ros.sim.robot import SimulatedRobot
 from gac_ros.sim.simulation import Simulation
 
 _QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
@@ -77,6 +79,11 @@ def _parameters() -> dict[str, tuple[Any, ParameterDescriptor]]:
         "publish_clock": fixed(
             True, "publish /clock; of several robots in one ROS domain only one may"
         ),
+        "disturbance.kind": fixed(
+            "", "push or teleport: what happens once an episode; empty: nothing"
+        ),
+        "disturbance.step": fixed(0, "step of the episode before which it happens"),
+        "disturbance.speed": fixed(1.0, "change of the root's velocity by a push, m/s"),
         "auto_reset": described(False, "start the next episode as soon as one has ended"),
         "real_time_factor": described(
             1.0,
@@ -120,7 +127,9 @@ class SimNode(Node):  # type: ignore[misc, unused-ignore]
         super().__init__("sim")
         for name, (default, descriptor) in _parameters().items():
             self.declare_parameter(name, default, descriptor)
-        robot = make_robot(self._parameter("robot"), mjcf=self._parameter("mjcf") or None)
+        robot = self._disturbed(
+            make_robot(self._parameter("robot"), mjcf=self._parameter("mjcf") or None)
+        )
         self._embodiment = robot.embodiment
         self._last_seed = -1
         self._create_entities()
@@ -146,6 +155,18 @@ class SimNode(Node):  # type: ignore[misc, unused-ignore]
             f"{'paused' if self._simulation.paused else 'running'}, "
             f"commands on {self._commands.topic_name}"
         )
+
+    def _disturbed(self, robot: SimulatedRobot) -> SimulatedRobot:
+        """The robot with the disturbance that the parameters ask for."""
+        kind = self._parameter("disturbance.kind")
+        if not kind:
+            return robot
+        if kind not in KINDS:
+            raise ConfigurationError(f"disturbance.kind '{kind}' is not one of {', '.join(KINDS)}")
+        what = Disturbance(
+            kind, self._parameter("disturbance.step"), self._parameter("disturbance.speed")
+        )
+        return DisturbedRobot(robot, what)
 
     # What comes out of the simulation (simulation.Output).
 

@@ -22,6 +22,14 @@ class TransportName(str, Enum):
     INPROC = "inproc"
 
 
+class ReplanningName(str, Enum):
+    """When plans are made again during an episode."""
+
+    NEVER = "never"
+    PERIODIC = "periodic"
+    SURPRISED = "surprised"
+
+
 def evaluate(
     context: typer.Context,
     robot: Robot,
@@ -57,6 +65,14 @@ def evaluate(
             "simulator waits for each action, so that the result is exact and repeatable.",
         ),
     ] = None,
+    replanning: Annotated[
+        ReplanningName,
+        typer.Option(
+            "--replanning",
+            help="When to plan again during an episode. periodic: every 50 steps. surprised: when "
+            "the predicted return falls behind what the plan promised.",
+        ),
+    ] = ReplanningName.NEVER,
     mjcf: Mjcf = None,
     device: Device = "cpu",
     record: Annotated[
@@ -76,6 +92,7 @@ def evaluate(
     --out out/umaze`
     """
     from gac_ros.evaluation.evaluate import EvaluationRequest
+    from gac_ros.replanning.config import ReplanningConfig
 
     run_and_report(
         EvaluationRequest(
@@ -85,6 +102,7 @@ def evaluate(
             seed=seed,
             transport=transport.value,
             mode=mode.value,
+            replanning=ReplanningConfig(when=replanning.value),
             checkpoint=checkpoint,
             mjcf=mjcf,
             device=device,

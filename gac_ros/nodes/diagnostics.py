@@ -73,6 +73,9 @@ class Diagnostics:
             return level, f"safe action: {counted.safe_reason}"
         if self._safety.active:
             return DiagnosticStatus.ERROR, f"fault: {self._active_faults()}"
+        process = self._robot.planning_process
+        if process is not None and process.failure:
+            return DiagnosticStatus.ERROR, process.failure
         if counted.last_error:
             return DiagnosticStatus.ERROR, counted.last_error
         if self._link.low_space:
@@ -94,6 +97,7 @@ class Diagnostics:
             "control rate (Hz)": f"{self._robot.embodiment.control_rate:g}",
             "overruns": str(counted.overruns),
             "plan age (s)": _age(now, counted.planned),
+            "changes of plan": str(counted.changes_of_plan),
             "safe actions": str(counted.safe_actions),
             "last safe reason": counted.safe_reason,
             "limited actions": str(self._safety.limited),

@@ -173,8 +173,11 @@ class EpisodeDriver:
         else:
             self._link.heard(self._reward_topic, data)
         self.log.add_reward(reward)
+        self._pilot.rewarded(reward)
         if self.state is State.ENDING:
             self._finish_when_complete()
+        elif self._settings.lock_step and self._pilot.ready:
+            self._inbox.post(self._answer)  # an observation may have waited for this reward
 
     def episode_end(self, data: bytes) -> None:
         """The robot's (or its simulator's) word that the episode is over."""
@@ -245,8 +248,20 @@ class EpisodeDriver:
             return
         if self.state is State.ENDING:
             self._finish_when_complete()
-        elif self.state in (State.READY, State.RUNNING):
+        elif self.state in (State.READY, State.RUNNING) and not self._awaits_reward:
             self._act()
+
+    @property
+    def _awaits_reward(self) -> bool:
+        """Whether a reward that the next look at the plan counts is still on its way.
+
+        DDS gives no order across topics, and in lock-step equal seeds give equal plans.
+        """
+        actor = self._robot.replanning
+        if not self._settings.lock_step or actor is None or not actor.counts_rewards:
+            return False
+        assert self.log is not None
+        return self.log.rewards < self.log.decisions
 
     def _act(self) -> None:
         """One step; the first one starts the episode and needs a complete observation."""

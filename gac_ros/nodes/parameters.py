@@ -11,6 +11,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from rcl_interfaces.msg import (
     FloatingPointRange,
     IntegerRange,
@@ -18,7 +19,9 @@ from rcl_interfaces.msg import (
     SetParametersResult,
 )
 
+from gac_ros.errors import ConfigurationError
 from gac_ros.planning import MODES, Mode
+from gac_ros.replanning.config import WHEN, ReplanningConfig
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 # Seeds travel through JSON, which keeps whole numbers up to here.
@@ -174,6 +177,24 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         "Recover recordings that were cut off, in a process of its own, when configured.",
         Effect.CONFIGURE,
     ),
+    *(
+        ParameterSpec(
+            f"replanning.{name}",
+            field.default,
+            field.description or "",
+            Effect.CONFIGURE,
+            choices=WHEN if name == "when" else None,
+        )
+        for name, field in ReplanningConfig.model_fields.items()
+    ),
+    ParameterSpec(
+        "replanning.slowdown",
+        0.0,
+        "Seconds of computing added to each look, to see what a slow planner does; not in "
+        "lock-step.",
+        Effect.CONFIGURE,
+        bounds=(0.0, 60.0),
+    ),
     ParameterSpec(
         "autostart",
         False,
@@ -212,7 +233,10 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
 
 @dataclass(frozen=True)
 class Settings:
-    """Parameters that are read when the node is configured; `record_min_free` in bytes."""
+    """Parameters that are read when the node is configured; `record_min_free` in bytes.
+
+    `replanning_slowdown` in seconds.
+    """
 
     robot: str
     checkpoint: str
@@ -226,6 +250,8 @@ class Settings:
     record_sync_period: float
     record_min_free: int
     record_repair: bool
+    replanning: ReplanningConfig
+    replanning_slowdown: float
 
 
 @dataclass(frozen=True)
@@ -267,7 +293,11 @@ def declare_parameters(node: Any, configured: Callable[[], bool]) -> None:
 
 
 def read_settings(node: Any) -> Settings:
-    """The parameters that count at configuration."""
+    """The parameters that count at configuration.
+
+    Raises:
+        ConfigurationError: a value of re-planning is out of its range.
+    """
 
     def value(name: str) -> Any:
         return node.get_parameter(name).value
@@ -286,7 +316,20 @@ def read_settings(node: Any) -> Settings:
         record_sync_period=value("record.sync_period"),
         record_min_free=round(value("record.min_free_space") * 2**20),
         record_repair=value("record.repair"),
+        replanning=_replanning(value),
+        replanning_slowdown=value("replanning.slowdown"),
     )
+
+
+def _replanning(value: Callable[[str], Any]) -> ReplanningConfig:
+    given = {name: value(f"replanning.{name}") for name in ReplanningConfig.model_fields}
+    try:
+        return ReplanningConfig.model_validate(given)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        raise ConfigurationError(
+            f"replanning.{wrong['loc'][0]} is {wrong['input']}: {wrong['msg']}; correct it"
+        ) from error
 
 
 def read_request(node: Any) -> EpisodeRequest:

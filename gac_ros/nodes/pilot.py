@@ -16,6 +16,7 @@ from gac_ros.nodes.recorded_link import RecordedLink
 from gac_ros.nodes.robot import LoadedRobot
 from gac_ros.nodes.statistics import LoopStatistics
 from gac_ros.planning import Plan
+from gac_ros.replanning.actor import ReplanningActor
 from gac_ros.safety import FaultEvent, SafetyStage
 
 _LOG_INTERVAL = 1.0  # seconds between two lines about the same trouble
@@ -53,6 +54,7 @@ class Pilot:
         self._misses = 0
         self._untold: list[bytes] = []
         self.safety: SafetyStage = self._loop.safety
+        self._looks = 0
         self.statistics = LoopStatistics()
 
     def begin(self, plan: Plan) -> None:
@@ -128,8 +130,11 @@ class Pilot:
         """
         now = time.monotonic()
         answered = self._last_arrival if self._loop.ready else now
+        plan = self._robot.actor.plan
         decision = self._loop.decide(now)
         self._note(decision.events)
+        if self._robot.replanning is not None:
+            self._follow_up(self._robot.replanning, plan, decision)
         self._last_command = self._link.send_action(decision.action)
         latency = self._last_command - answered
         # By the timer, an input may wait for its tick; that is not the loop being slow.
@@ -145,6 +150,25 @@ class Pilot:
         elif decision.reason:
             self._warn(decision.reason)
         return decision, latency
+
+    def rewarded(self, reward: float) -> None:
+        """Note the reward of a step."""
+        if self._robot.replanning is not None:
+            self._robot.replanning.rewarded(reward)
+
+    def _follow_up(self, actor: ReplanningActor, before: Plan | None, decision: Decision) -> None:
+        """Tell the actor what is sent, and everybody of its new plan, before its first command."""
+        actor.executed(decision.action)
+        if actor.looks != self._looks:  # a look that keeps a plan renews it
+            self._looks = actor.looks
+            self.statistics.planned = time.monotonic()
+            self._loop.planned(self.statistics.planned)
+        if actor.plan is not before and actor.plan is not None:
+            self._link.send_plan(actor.plan)
+            self.statistics.changes_of_plan += 1
+        process = self._robot.planning_process
+        if process is not None and process.failure:
+            self._logger.error(process.failure, once=True)
 
     def hold(self, reason: str) -> None:
         """Publish the safe action outside of any step; no reason when nothing is wrong.

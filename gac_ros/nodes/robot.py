@@ -15,7 +15,10 @@ from gac_ros.errors import ConfigurationError, DecodeError
 from gac_ros.messages import FLOAT64, STRING, deserialize, serialize
 from gac_ros.nodes.parameters import Settings, Tick
 from gac_ros.planning import Planner
-from gac_ros.policy import GacActor
+from gac_ros.policy import GacActor, Policy
+from gac_ros.replanning.actor import Advisor, DirectAdvisor, ReplanningActor
+from gac_ros.replanning.process import PlanningProcess
+from gac_ros.replanning.replanner import Replanner
 from gac_ros.resources import packaged_checkpoint
 
 
@@ -27,10 +30,21 @@ class LoadedRobot:
     checkpoint: Checkpoint
     planner: Planner
     actor: GacActor
+    planning_process: PlanningProcess | None = None
+
+    @property
+    def replanning(self) -> ReplanningActor | None:
+        """The actor, if it plans again during an episode."""
+        return self.actor if isinstance(self.actor, ReplanningActor) else None
+
+    def close(self) -> None:
+        """End the planning process."""
+        if self.planning_process is not None:
+            self.planning_process.close()
 
 
 def load_robot(settings: Settings) -> LoadedRobot:
-    """Load and warm up all that the settings ask for.
+    """Load and warm up all that the settings ask for; the caller closes it.
 
     Raises:
         GacError: unknown robot, wrong contract, damaged checkpoint or one for another robot, no
@@ -52,7 +66,38 @@ def load_robot(settings: Settings) -> LoadedRobot:
     planner = checkpoint.make_planner()
     planner.plan("exploit", seed=0)  # the first plan takes seconds: PyTorch loads its optimisers
     planner.plan("posterior", seed=0)
-    return LoadedRobot(embodiment, checkpoint, planner, GacActor(planner, policy, "exploit"))
+    if not settings.replanning.active:
+        return LoadedRobot(embodiment, checkpoint, planner, GacActor(planner, policy, "exploit"))
+    return _replanning_robot(settings, embodiment, checkpoint, planner, policy)
+
+
+def _replanning_robot(
+    settings: Settings,
+    embodiment: Embodiment,
+    checkpoint: Checkpoint,
+    planner: Planner,
+    policy: Policy,
+) -> LoadedRobot:
+    """In lock-step the controller waits for the new plan, else another process makes it."""
+    config, process = settings.replanning, None
+    if settings.lock_step:
+        advisor: Advisor = DirectAdvisor(Replanner(checkpoint, config))
+    else:
+        assert checkpoint.path is not None
+        advisor = process = PlanningProcess(
+            checkpoint.path,
+            settings.device,
+            config,
+            threads=settings.torch_threads,
+            slowdown=settings.replanning_slowdown,
+        )
+        try:
+            process.wait_until_ready()
+        except BaseException:
+            process.close()
+            raise
+    actor = ReplanningActor(checkpoint, planner, policy, "exploit", advisor, config)
+    return LoadedRobot(embodiment, checkpoint, planner, actor, process)
 
 
 def _load_checkpoint(settings: Settings, embodiment: Embodiment) -> Checkpoint:

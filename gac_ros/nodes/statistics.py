@@ -23,7 +23,8 @@ class LoopStatistics:
         last_error: what went wrong last with an episode; empty after one that went well.
         latencies: of the latest decisions, in seconds.
         heard: when each observed topic was last heard, monotonic seconds.
-        planned: when the last plan was made, monotonic seconds.
+        planned: when the last plan was made, or looked at and kept, monotonic seconds.
+        changes_of_plan: plans taken in the middle of an episode since the node was configured.
     """
 
     decisions: int = 0
@@ -35,6 +36,7 @@ class LoopStatistics:
     latencies: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT))
     heard: dict[str, float] = field(default_factory=dict)
     planned: float | None = None
+    changes_of_plan: int = 0
 
     def add_decision(self, decision: Decision, latency: float, *, overrun: bool) -> None:
         """Count a decision."""

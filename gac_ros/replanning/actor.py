@@ -20,8 +20,12 @@ from gac_ros.replanning.situation import Advice, History, Situation
 class Advisor(Protocol):
     """Who considers situations: at once in the same thread, or elsewhere, for a later step."""
 
-    def ask(self, situation: Situation) -> bool:
-        """Have a situation considered; False when the last one still is."""
+    @property
+    def busy(self) -> bool:
+        """Whether no situation can be taken now."""
+
+    def ask(self, situation: Situation) -> None:
+        """Have a situation considered; only when not busy."""
 
     def answer(self) -> Advice | None:
         """The advice that has come, once; None when there is none (yet). Never waits."""
@@ -31,16 +35,20 @@ class Advisor(Protocol):
 
 
 class DirectAdvisor:
-    """Considers a situation while the caller waits: in lock-step, where nothing moves meanwhile."""
+    """Considers a situation while the caller waits: in lock-step, where nothing moves meanwhile.
+
+    Attributes:
+        busy: never.
+    """
 
     def __init__(self, replanner: Replanner) -> None:
         self._replanner = replanner
         self._advice: Advice | None = None
+        self.busy = False
 
-    def ask(self, situation: Situation) -> bool:
+    def ask(self, situation: Situation) -> None:
         """Consider it now."""
         self._advice = self._replanner.consider(situation)
-        return True
 
     def answer(self) -> Advice | None:
         """The advice of the last `ask`, once."""
@@ -58,6 +66,7 @@ class ReplanningActor(GacActor):
     Whoever runs it tells it what was executed and earned; `plan` is the plan of the last action.
 
     Attributes:
+        looks: answers that have come, in all episodes.
         changes: changes of plan in this episode.
         counts_rewards: whether the rewards so far enter the predicted return.
 
@@ -92,6 +101,7 @@ class ReplanningActor(GacActor):
         self._promised: float | None = None
         self._next_look = 0
         self._changed_at: int | None = None
+        self.looks = 0
         self.changes = 0
 
     def follow(self, plan: Plan) -> None:
@@ -108,7 +118,8 @@ class ReplanningActor(GacActor):
         """Action (A,) for an observation (O,), of a new plan if there is a better one by now."""
         self._take_advice()
         normalized = self._normalizer.normalize_observation(observation)
-        if self._history.step >= self._next_look and self._advisor.ask(self._situation(normalized)):
+        if self._history.step >= self._next_look and not self._advisor.busy:
+            self._advisor.ask(self._situation(normalized))
             self._next_look = self._history.step + self._config.period
             self._take_advice()
         self._history.observed(normalized)
@@ -150,6 +161,7 @@ class ReplanningActor(GacActor):
         advice = self._advisor.answer()
         if advice is None:
             return
+        self.looks += 1
         if self._promised is None:
             self._promised = advice.outlook
         if advice.plan is not None:

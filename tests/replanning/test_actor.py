@@ -26,12 +26,14 @@ class Adviser:
         self._delay = delay
         self._due: int | None = None
 
-    def ask(self, situation: Situation) -> bool:
-        if self._due is not None:
-            return False
+    @property
+    def busy(self) -> bool:
+        return self._due is not None
+
+    def ask(self, situation: Situation) -> None:
+        assert not self.busy
         self.asked.append(situation)
         self._due = self._delay
-        return True
 
     def answer(self) -> Advice | None:
         if self._due is None:
