@@ -47,9 +47,23 @@ class ObservationEncoder:
             stamp: nanoseconds.
         """
         return {
-            topic: build(observation[part] / scale, stamp)
+            topic: build(_unscaled(observation[part], scale), stamp)
             for topic, part, scale, build in self._channels
         }
+
+
+def _unscaled(values: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Numbers, shape (F,), that give `values` when they are scaled, to the last bit if any do.
+
+    Numbers that were decoded once come from such ones, though division alone may miss them.
+    """
+    nearest = values / scale
+    found = nearest.copy()
+    for direction in (-np.inf, np.inf):
+        neighbour = np.nextafter(nearest, direction)
+        fits = (found * scale != values) & (neighbour * scale == values)
+        found[fits] = neighbour[fits]
+    return found
 
 
 def _builder(channel: ObservationChannel) -> _Build:

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gac_ros import messages
-from gac_ros.action import encode_action
-from gac_ros.buffer.importing.encode import ObservationEncoder
-from gac_ros.buffer.importing.step_arrays import StepArrays, StepEpisode
-from gac_ros.buffer.layout import recorded_roles, topic_name
-from gac_ros.buffer.reader import DECISION
-from gac_ros.buffer.writer import EpisodeWriter, check_writable, discard_unfinished
+from gac_ros.buffer.importing.step_arrays import StepArrays
+from gac_ros.buffer.importing.step_bag import StepBagWriter, StepEpisode
+from gac_ros.buffer.writer import check_writable
 from gac_ros.embodiment import Embodiment
 from gac_ros.episode import EpisodeMetadata
 from gac_ros.errors import EmbodimentError, OutputError
@@ -175,53 +170,13 @@ class _Importer:
     def __init__(self, arrays: StepArrays, embodiment: Embodiment, out: Path, policy: str) -> None:
         self._arrays = arrays
         self._embodiment = embodiment
-        self._out = out
         self._policy = policy
-        self._encoder = ObservationEncoder(embodiment)
-        kinds = recorded_roles(embodiment, with_plan=False)
-        self._topics = {role: topic_name(role) for role in kinds}
-        self._types = {self._topics[role]: kind for role, kind in kinds.items()}
+        self._writer = StepBagWriter(embodiment, out)
         self._started = datetime.now(timezone.utc).isoformat()
 
     def write(self, index: int, episode_id: str) -> None:
         episode = self._arrays.episode(index)
-        # Without a draft on purpose: half an imported episode must not be recovered as a whole one.
-        discard_unfinished(self._out, episode_id)
-        writer = EpisodeWriter(self._out, episode_id, self._types)
-        try:
-            for role, message, stamp in self._script(episode):
-                writer.write(self._topics[role], messages.serialize(message), stamp)
-            writer.commit(self._metadata(index, episode_id, episode))
-        except BaseException:
-            # An import can be repeated, so half an episode is worth nothing.
-            writer.discard()
-            raise
-
-    def _script(self, episode: StepEpisode) -> Iterator[tuple[str, Any, int]]:
-        """Role, message and stamp (ns) of everything, in a controller's order of handling."""
-        embodiment = self._embodiment
-        reward_topic = embodiment.episode_return.topic
-        for step, (action, reward) in enumerate(zip(episode.actions, episode.rewards, strict=True)):
-            stamp = self._stamp(step)
-            observed = self._encoder.messages(episode.observations[step], stamp)
-            yield from ((topic, message, stamp) for topic, message in observed.items())
-            yield embodiment.action.topic, encode_action(embodiment, action, stamp), stamp
-            yield DECISION, messages.float64_multi_array((step, 0, 0.0, 0.0)), stamp
-            if reward_topic is not None:
-                yield reward_topic, messages.float64(reward), self._stamp(step + 1)
-        yield from self._end(episode, self._stamp(len(episode.actions)))
-
-    def _end(self, episode: StepEpisode, stamp: int) -> Iterator[tuple[str, Any, int]]:
-        embodiment = self._embodiment
-        topic = embodiment.episode_end_topic
-        if topic is not None and (episode.terminated or episode.truncated):
-            word = "terminated" if episode.terminated else "truncated"
-            yield topic, messages.string(word), stamp
-        observed = self._encoder.messages(episode.observations[-1], stamp)
-        yield from ((topic, message, stamp) for topic, message in observed.items())
-
-    def _stamp(self, step: int) -> int:
-        return round(step * self._embodiment.control_period * messages.NANOSECONDS)
+        self._writer.write(episode, self._metadata(index, episode_id, episode))
 
     def _metadata(self, index: int, episode_id: str, episode: StepEpisode) -> EpisodeMetadata:
         arrays, embodiment = self._arrays, self._embodiment
@@ -234,7 +189,7 @@ class _Importer:
             embodiment_digest=embodiment.digest,
             policy=self._policy,
             steps=len(episode.actions),
-            episode_return=None if scored else float(sum(episode.rewards)),
+            episode_return=None if scored else float(sum(arrays.episode_rewards(index))),
             terminated=episode.terminated,
             truncated=episode.truncated,
             started=self._started,
@@ -246,5 +201,5 @@ class _Importer:
                 "env_id": arrays.env_id,
                 "note": arrays.note,
             },
-            topics=self._topics,
+            topics=self._writer.topics(episode),
         )

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gac_ros.buffer.importing.step_bag import StepEpisode
 from gac_ros.errors import EpisodeError
 
 _REQUIRED = ("observations", "actions", "rewards", "lengths", "terminated", "truncated")
@@ -55,6 +56,11 @@ class StepArrays:
         """Where each episode starts in `actions` and `rewards`, int64 (N,)."""
         return np.cumsum(self.lengths) - self.lengths
 
+    def episode_rewards(self, index: int) -> NDArray[np.float64]:
+        """Rewards of one episode in double precision."""
+        start = int(self.starts[index])
+        return self.rewards[start : start + int(self.lengths[index])].astype(np.float64)
+
     def episode(self, index: int) -> StepEpisode:
         """One episode in double precision."""
         length, start = int(self.lengths[index]), int(self.starts[index])
@@ -62,21 +68,10 @@ class StepArrays:
         return StepEpisode(
             observations=self.observations[first : first + length + 1].astype(np.float64),
             actions=self.actions[start : start + length].astype(np.float64),
-            rewards=self.rewards[start : start + length].astype(np.float64),
+            rewards=self.episode_rewards(index),
             terminated=bool(self.terminated[index]),
             truncated=bool(self.truncated[index]),
         )
-
-
-@dataclass(frozen=True, eq=False)
-class StepEpisode:
-    """One episode: observations (T+1, O), actions (T, A), rewards (T,), all float64."""
-
-    observations: NDArray[np.float64]
-    actions: NDArray[np.float64]
-    rewards: NDArray[np.float64]
-    terminated: bool
-    truncated: bool
 
 
 def load_step_arrays(path: Path) -> StepArrays:

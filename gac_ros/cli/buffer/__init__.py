@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from gac_ros.cli.buffer.export import export_episodes
 from gac_ros.cli.buffer.import_ import import_episodes
 from gac_ros.cli.buffer.info import show_info
 from gac_ros.cli.buffer.label import label_episodes
@@ -26,3 +27,4 @@ app.command("repair")(repair)
 app.command("prune")(prune_buffer)
 app.command("import")(import_episodes)
 app.command("label")(label_episodes)
+app.command("export")(export_episodes)

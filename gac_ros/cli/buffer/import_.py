@@ -12,6 +12,10 @@ from gac_ros.cli.display import counted_progress, make_console
 from gac_ros.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from gac_ros.buffer.exchange.episodes import Dataset
     from gac_ros.embodiment import Embodiment
 
 
@@ -30,8 +34,9 @@ def import_episodes(
         Path,
         typer.Argument(
             help="A recording: a folder of `ros2 bag record`, or a file *.mcap or *.db3. Or a data "
-            "set of step arrays (*.npz): observations (T+1 an episode), actions, rewards, lengths, "
-            "terminated, truncated, and perhaps env_id and note."
+            "set: the folder of one of Minari or LeRobot (v3), or step arrays (*.npz): "
+            "observations (T+1 an episode), actions, rewards, lengths, terminated, truncated, and "
+            "perhaps env_id and note."
         ),
     ],
     robot: Annotated[
@@ -49,6 +54,15 @@ def import_episodes(
     policy: Annotated[
         str, typer.Option("--policy", help="Who acted, for the bags' metadata.")
     ] = "imported",
+    observation: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--observation",
+            metavar="KEY",
+            help="Of a Minari data set whose observations are a dictionary, or of a LeRobot one: "
+            "the part that the robot observes; repeat it for several, in the embodiment's order.",
+        ),
+    ] = None,
     cut_event: Annotated[
         str | None,
         typer.Option(
@@ -134,6 +148,8 @@ def import_episodes(
     if source.suffix == ".npz":
         _import_step_arrays(source, robot, embodiment, out, limit, policy)
         return
+    if _import_dataset(source, embodiment, out, observation or [], limit, policy):
+        return
     from gac_ros.buffer.importing.align import Alignment
     from gac_ros.buffer.importing.cut_recording import CutBy
     from gac_ros.buffer.importing.import_recording import RecordingImport, import_recording
@@ -152,6 +168,45 @@ def import_episodes(
         as_json=as_json,
         file=report,
     )
+
+
+def _import_dataset(
+    source: Path,
+    embodiment: Embodiment,
+    out: Path,
+    keys: list[str],
+    limit: int | None,
+    policy: str,
+) -> bool:
+    """Import a data set of Minari or LeRobot; False if it is neither."""
+    from gac_ros.buffer.exchange.import_dataset import import_dataset
+    from gac_ros.buffer.exchange.lerobot_read import LeRobotDataset, is_lerobot
+    from gac_ros.buffer.exchange.minari_format import MinariDataset, find_minari
+
+    dataset: Dataset
+    if is_lerobot(source):
+        dataset = LeRobotDataset(source, keys)
+    elif source.is_dir() and find_minari(source) is not None:
+        dataset = MinariDataset(source, keys)
+    else:
+        return False
+    total = len(dataset) if limit is None else min(limit, len(dataset))
+    with counted_progress(total, "importing") as advance:
+        report = import_dataset(
+            dataset, embodiment, out, limit=limit, policy=policy, on_episode=advance
+        )
+    console = make_console()
+    for loss in report.losses:
+        console.print(f"not kept: {loss}", soft_wrap=True)
+    _print_totals(
+        report.imported,
+        report.present,
+        report.steps,
+        report.returns,
+        report.terminated,
+        report.truncated,
+    )
+    return True
 
 
 def _tell(done: int, total: int) -> None:
@@ -185,10 +240,31 @@ def _import_step_arrays(
         report = import_step_arrays(
             arrays, embodiment, out, limit=limit, policy=policy, on_episode=advance
         )
-    present = f" ({report.present} were there already)" if report.present else ""
-    make_console().print(
-        f"{report.imported} episodes{present}, {report.steps} steps: return mean "
-        f"{report.returns.mean():.1f}, best {report.returns.max():.1f}; {report.terminated} "
-        f"terminated, {report.truncated} truncated",
-        soft_wrap=True,
+    _print_totals(
+        report.imported,
+        report.present,
+        report.steps,
+        report.returns,
+        report.terminated,
+        report.truncated,
     )
+
+
+def _print_totals(
+    imported: int,
+    present: int,
+    steps: int,
+    returns: NDArray[np.float64],
+    terminated: int,
+    truncated: int,
+) -> None:
+    text = f"{imported} episodes"
+    if present:
+        text += f" ({present} were there already)"
+    text += f", {steps} steps: "
+    text += (
+        f"return mean {returns.mean():.1f}, best {returns.max():.1f}"
+        if len(returns)
+        else "no returns"
+    )
+    make_console().print(f"{text}; {terminated} terminated, {truncated} truncated", soft_wrap=True)

@@ -90,3 +90,17 @@ def test_what_the_observation_does_not_tell_is_nan_and_no_zero() -> None:
     assert np.isnan(message.position[unknown])
     assert np.isfinite(message.velocity).all()
     assert len(message.effort) == 0
+
+
+@given(
+    value=st.floats(-1e6, 1e6, allow_subnormal=False),
+    scale=st.floats(1e-3, 1e3) | st.floats(-1e3, -1e-3),
+)
+@settings(max_examples=300)
+def test_what_was_decoded_once_comes_back_to_the_last_bit(value: float, scale: float) -> None:
+    field = {"select": "data.0", "unit": "any", "scale": scale}
+    channel = {"topic": "t", "type": "std_msgs/msg/Float64MultiArray", "max_age": 1.0}
+    robot = episode_bags.embodiment(observation=[{**channel, "fields": [field]}])
+    observation = np.array([value]) * scale
+
+    np.testing.assert_array_equal(decoded(robot, observation), observation)

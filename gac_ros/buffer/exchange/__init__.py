@@ -1,0 +1,1 @@
+"""Exchange episodes with other data sets of robot learning: Minari and LeRobot."""
