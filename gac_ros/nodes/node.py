@@ -25,6 +25,7 @@ from gac_ros.nodes.parameters import Settings, Tick, declare_parameters, read_se
 from gac_ros.nodes.pilot import Pilot
 from gac_ros.nodes.recorded_link import RecordedLink
 from gac_ros.nodes.repair import start_repair
+from gac_ros.nodes.retention import PERIOD, Retention
 from gac_ros.nodes.robot import load_robot
 from gac_ros.nodes.safeguard import Safeguard
 from gac_ros.nodes.services import EpisodeServices, refuse_impossible_transitions
@@ -210,6 +211,12 @@ class GacController(LifecycleNode):
             resources.callback(recorder.close)
             if settings.record_repair:
                 start_repair(settings.record_directory, self.get_logger())
+            if settings.record_retention.bounded:
+                retention = Retention(
+                    settings.record_directory, settings.record_retention, self.get_logger()
+                )
+                retention.look()
+                self._add_timer(resources, PERIOD, retention.look)
         recorded = RecordedLink(
             embodiment, link, recorder, settings.record_directory, self._ros_nanoseconds
         )
@@ -219,7 +226,7 @@ class GacController(LifecycleNode):
         self,
         resources: ExitStack,
         period: float,
-        callback: Callable[[], None],
+        callback: Callable[[], object],
         clock: Clock | None = None,
     ) -> None:
         clock = clock or Clock(clock_type=ClockType.STEADY_TIME)

@@ -19,6 +19,7 @@ from rcl_interfaces.msg import (
     SetParametersResult,
 )
 
+from gac_ros.buffer.retention import RetentionPolicy
 from gac_ros.errors import ConfigurationError
 from gac_ros.planning import MODES, Mode
 from gac_ros.replanning.config import WHEN, ReplanningConfig
@@ -196,6 +197,41 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         bounds=(0.0, 60.0),
     ),
     ParameterSpec(
+        "record.max_episodes",
+        0,
+        "Episodes that the folder keeps at most, the worst go first; 0 keeps all.",
+        Effect.CONFIGURE,
+        bounds=(0, 10_000_000),
+    ),
+    ParameterSpec(
+        "record.max_age",
+        0.0,
+        "Days for which the folder keeps episodes; 0.0 keeps all.",
+        Effect.CONFIGURE,
+        bounds=(0.0, 1e5),
+    ),
+    ParameterSpec(
+        "record.max_size",
+        0.0,
+        "MiB of episodes that the folder keeps at most, the worst go first; 0.0 keeps all.",
+        Effect.CONFIGURE,
+        bounds=(0.0, 1e9),
+    ),
+    ParameterSpec(
+        "record.keep_best",
+        10,
+        "Episodes with the highest returns that max_episodes, max_age and max_size leave alone.",
+        Effect.CONFIGURE,
+        bounds=(0, 10_000_000),
+    ),
+    ParameterSpec(
+        "record.keep_newest",
+        10,
+        "Newest episodes that max_episodes, max_age and max_size leave alone.",
+        Effect.CONFIGURE,
+        bounds=(0, 10_000_000),
+    ),
+    ParameterSpec(
         "autostart",
         False,
         "Configure and activate at start-up instead of waiting for a lifecycle client.",
@@ -252,6 +288,7 @@ class Settings:
     record_repair: bool
     replanning: ReplanningConfig
     replanning_slowdown: float
+    record_retention: RetentionPolicy
 
 
 @dataclass(frozen=True)
@@ -318,6 +355,14 @@ def read_settings(node: Any) -> Settings:
         record_repair=value("record.repair"),
         replanning=_replanning(value),
         replanning_slowdown=value("replanning.slowdown"),
+        # None where 0 stands for no bound.
+        record_retention=RetentionPolicy(
+            max_episodes=value("record.max_episodes") or None,
+            max_age=value("record.max_age") * 86400.0 or None,
+            max_bytes=round(value("record.max_size") * 2**20) or None,
+            keep_best=value("record.keep_best"),
+            keep_newest=value("record.keep_newest"),
+        ),
     )
 
 

@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 
 from gac_ros.buffer.reader import read_episode
+from gac_ros.buffer.retention import RetentionPolicy
 from gac_ros.buffer.summary import list_episodes
 from gac_ros.nodes.repair import start_repair
+from gac_ros.nodes.retention import Retention
+from tests.buffer import episode_bags
 from tests.nodes.support import Arm, Client, controller, write_checkpoint
 from tests.ros_support import RosPeer
 
@@ -147,3 +150,35 @@ def test_a_repair_that_fails_is_told_in_one_line(tmp_path: Path) -> None:
     (line,) = log.lines
     assert "broken, cut off earlier: failed" in line
     assert "does not tell its robot" in line
+
+
+def test_a_folder_is_kept_within_its_bounds_while_episodes_come_in(tmp_path: Path) -> None:
+    for name, episode_return in (("a", 3.0), ("b", 1.0), ("c", 2.0)):
+        episode_bags.record(tmp_path, name, episode_return=episode_return)
+    log = Log()
+    policy = RetentionPolicy(max_episodes=1, keep_best=0, keep_newest=0)
+    retention = Retention(tmp_path, policy, log)
+
+    waiting = retention.look()
+    assert waiting is not None
+    waiting.join()
+
+    assert [row.episode_id for row in list_episodes(tmp_path)] == ["a"]
+    assert len(log.lines) == 1
+    assert log.lines[0].startswith("removed 2 episodes of ")
+    settled = retention.look()  # its own removals changed the folder
+    if settled is not None:
+        settled.join()
+    assert retention.look() is None
+    assert len(log.lines) == 1
+
+
+def test_bounds_that_cannot_be_kept_are_told_in_one_line(tmp_path: Path) -> None:
+    log = Log()
+    (tmp_path / "metadata.yaml").touch()  # this is a bag, not a folder of them
+    waiting = Retention(tmp_path, RetentionPolicy(max_age=1.0), log).look()
+    assert waiting is not None
+    waiting.join()
+
+    (line,) = log.lines
+    assert "not kept within its bounds: gac: error: " in line

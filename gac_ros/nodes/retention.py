@@ -1,0 +1,82 @@
+"""Has a buffer directory kept within its bounds while episodes come in."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from gac_ros.buffer.retention import RetentionPolicy
+
+PERIOD = 60.0  # seconds between two looks
+_DAY = 86400.0
+
+
+class Retention:
+    """Removes episodes when new ones have come, in a process of its own.
+
+    Args:
+        directory: the buffer directory.
+        policy: its bounds.
+        logger: of the node.
+    """
+
+    def __init__(self, directory: Path, policy: RetentionPolicy, logger: Any) -> None:
+        self._directory = directory
+        self._policy = policy
+        self._logger = logger
+        self._seen = -1  # when the directory had last changed when it was last pruned
+        self._thread: threading.Thread | None = None
+
+    def look(self) -> threading.Thread | None:
+        """Prune if the directory has changed since the last time; returns the thread that waits."""
+        if self._thread is not None and self._thread.is_alive():
+            return None
+        try:
+            changed = self._directory.stat().st_mtime_ns
+        except OSError:
+            return None  # nothing was recorded yet
+        if changed == self._seen:
+            return None
+        self._seen = changed
+        self._thread = threading.Thread(target=self._prune, name="episode-retention", daemon=True)
+        self._thread.start()
+        return self._thread
+
+    def _prune(self) -> None:
+        command = [sys.executable, "-m", "gac_ros.cli", "buffer", "prune", str(self._directory)]
+        behind = ["nice", "-n", "10"] if shutil.which("nice") else []
+        process = subprocess.run(
+            [*behind, *command, *prune_options(self._policy), "--json"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        try:
+            verdicts = json.loads(process.stdout)
+        except ValueError:
+            reason = process.stderr.strip().rsplit("\n", 1)[-1]
+            self._logger.error(f"the buffer is not kept within its bounds: {reason}")
+            return
+        removed = [verdict for verdict in verdicts if verdict["removed"]]
+        if removed:
+            size = sum(verdict["size"] for verdict in removed) / 2**20
+            self._logger.info(f"removed {len(removed)} episodes of {size:.1f} MiB: retention")
+
+
+def prune_options(policy: RetentionPolicy) -> list[str]:
+    """Options of `gac buffer prune` for a policy."""
+    bounds = {
+        "--max-episodes": policy.max_episodes,
+        "--max-age": None if policy.max_age is None else policy.max_age / _DAY,
+        "--max-size": None if policy.max_bytes is None else policy.max_bytes / 2**20,
+        "--keep-best": policy.keep_best,
+        "--keep-newest": policy.keep_newest,
+        "--first": policy.order,
+    }
+    given = [(name, value) for name, value in bounds.items() if value is not None]
+    return [text for name, value in given for text in (name, str(value))]
