@@ -22,7 +22,12 @@ from typing import Any
 
 import numpy as np
 import rclpy
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
 from rclpy.exceptions import NameValidationException, ParameterException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -32,9 +37,11 @@ from std_srvs.srv import SetBool, Trigger
 
 from gac_ros import messages
 from gac_ros.action import decode_action
+from gac_ros.embodiment import ObservationChannel
 from gac_ros.errors import ConfigurationError, DecodeError, GacError
 from gac_ros.sim import make_robot
 from gac_ros.sim.disturbance import KINDS, Disturbance, DisturbedRobot
+from gac_ros.sim.injection import Injector, parse_injection
 from gac_ros.sim.robot import SimulatedRobot
 from gac_ros.sim.simulation import Simulation
 
@@ -46,6 +53,8 @@ _CONNECTION_POLL_PERIOD = 0.02  # s
 _SILENCE_WARNING = 5.0  # s
 _WARNING_PERIOD = 5.0  # s; each warning at most once in that time
 _TOLERATED_LAG = 0.1  # share of wall-clock time
+_FAULT_PERIOD = 0.01  # s; how soon a killed publisher is back
+_INJECTION_OFF = "fault injection is off; start the node with fault_injection:=true"
 _VIEWER_PERIOD = 1.0 / 30.0  # s
 
 _USAGE = """\
@@ -84,6 +93,12 @@ def _parameters() -> dict[str, tuple[Any, ParameterDescriptor]]:
         ),
         "disturbance.step": fixed(0, "step of the episode before which it happens"),
         "disturbance.speed": fixed(1.0, "change of the root's velocity by a push, m/s"),
+        "fault_injection": fixed(False, "allow faults to be made on purpose; for tests only"),
+        "inject_fault": described(
+            "",
+            'a fault to make, as JSON: {"kind": ..., "topic": ..., "seconds": ..., "count": ...}; '
+            "empty: all is well again (see docs/safety.md)",
+        ),
         "auto_reset": described(False, "start the next episode as soon as one has ended"),
         "real_time_factor": described(
             1.0,
@@ -132,6 +147,9 @@ class SimNode(Node):  # type: ignore[misc, unused-ignore]
         )
         self._embodiment = robot.embodiment
         self._last_seed = -1
+        self._injector = Injector(self._embodiment) if self._parameter("fault_injection") else None
+        self.add_on_set_parameters_callback(self._check_injection)
+        self.add_post_set_parameters_callback(self._inject)
         self._create_entities()
         self._simulation = Simulation(
             robot,
@@ -139,6 +157,7 @@ class SimNode(Node):  # type: ignore[misc, unused-ignore]
             lock_step=self._parameter("lock_step"),
             wait_for_command=self._parameter("wait_for_command"),
         )
+        self._begin_with_fault()
         self._viewer = None if self._parameter("headless") else self._open_viewer(robot)
         self._viewer_synced = 0.0
         self._reset(self._chosen_seed())
@@ -183,8 +202,14 @@ class SimNode(Node):  # type: ignore[misc, unused-ignore]
 
     def observation(self, messages_by_topic: dict[str, Any]) -> None:
         """Publish a message on every observation topic."""
+        if self._injector is None:
+            for topic, message in messages_by_topic.items():
+                self._observations[topic].publish(messages.serialize(message))
+            return
+        now = time.monotonic()
         for topic, message in messages_by_topic.items():
-            self._observations[topic].publish(messages.serialize(message))
+            for data in self._injector.send(topic, message, now):
+                self._observations[topic].publish(data)
 
     def episode_end(self, reason: str) -> None:
         """Publish that the episode has ended."""
@@ -202,9 +227,13 @@ class SimNode(Node):  # type: ignore[misc, unused-ignore]
         if now - self._last_housekeeping >= _HOUSEKEEPING_PERIOD:
             self._keep_house(now)
         self._sync_viewer(now)
+        faulty = self._work_on_faults(now)
+        if self._injector is not None and now < self._injector.stalled_until:
+            self._next_tick = now
+            return min(faulty, self._injector.stalled_until - now)
         if self._simulation.lock_step:
-            return self._announce_when_connected()
-        return self._tick_when_due(now)
+            return min(faulty, self._announce_when_connected())
+        return min(faulty, self._tick_when_due(now))
 
     def _announce_when_connected(self) -> float:
         if not self._simulation.announcement_due:
@@ -318,7 +347,59 @@ class SimNode(Node):  # type: ignore[misc, unused-ignore]
             response.message = f"step {self._simulation.steps}"
         return response
 
+    # Faults on purpose.
+
+    def _begin_with_fault(self) -> None:
+        wanted = self._parameter("inject_fault")
+        if wanted and self._injector is None:
+            raise ConfigurationError(f"inject_fault: {_INJECTION_OFF}")
+        if wanted:
+            self._apply_injection(wanted)
+
+    def _check_injection(self, parameters: list[Any]) -> SetParametersResult:
+        for parameter in parameters:
+            if parameter.name != "inject_fault":
+                continue
+            if self._injector is None:
+                return SetParametersResult(successful=False, reason=_INJECTION_OFF)
+            try:
+                parse_injection(parameter.value, self._embodiment)
+            except ConfigurationError as error:
+                return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+    def _inject(self, parameters: list[Any]) -> None:
+        for parameter in parameters:
+            if parameter.name == "inject_fault" and self._injector is not None:
+                self._apply_injection(parameter.value)
+
+    def _apply_injection(self, text: str) -> None:
+        assert self._injector is not None
+        self._injector.apply(parse_injection(text, self._embodiment), time.monotonic())
+        self._simulation.clock_offset = self._injector.clock_offset
+        self.get_logger().warning(f"fault on purpose: {text or 'none'}")
+
+    def _work_on_faults(self, now: float) -> float:
+        """Send delayed messages, kill and restart publishers; returns the seconds until more."""
+        injector = self._injector
+        if injector is None:
+            return _HOUSEKEEPING_PERIOD
+        killed = injector.killed(now)
+        for channel in self._embodiment.observation:
+            publisher = self._observations.get(channel.topic)
+            if channel.topic in killed and publisher is not None:
+                self.destroy_publisher(self._observations.pop(channel.topic))
+            elif channel.topic not in killed and publisher is None:
+                self._observations[channel.topic] = self._observer(channel)
+        for topic, data in injector.due(now):
+            if topic in self._observations:
+                self._observations[topic].publish(data)
+        return max(0.0, min(injector.next_due() - now, _FAULT_PERIOD))
+
     # Construction and small helpers.
+
+    def _observer(self, channel: ObservationChannel) -> Any:
+        return self.create_publisher(_ros_class(channel.type), channel.topic, _QOS)
 
     def _create_entities(self) -> None:
         def publisher(type_name: str, topic: str | None, qos: QoSProfile = _QOS) -> Any:
@@ -328,8 +409,7 @@ class SimNode(Node):  # type: ignore[misc, unused-ignore]
 
         contract = self._embodiment
         self._observations = {
-            channel.topic: publisher(channel.type, channel.topic)
-            for channel in contract.observation
+            channel.topic: self._observer(channel) for channel in contract.observation
         }
         self._rewards = publisher(messages.FLOAT64, contract.episode_return.topic, _REWARD_QOS)
         self._ends = publisher(messages.STRING, contract.episode_end_topic)

@@ -61,6 +61,7 @@ class Simulation:
         self.paused = True
         self.over = False
         self.steps = 0
+        self.clock_offset = 0  # nanoseconds; a fault may move it
         self._output = output
         self._embodiment = robot.embodiment
         self._periods = 0  # of simulated time since the start
@@ -71,7 +72,8 @@ class Simulation:
     @property
     def stamp(self) -> int:
         """Simulated time since the start, in nanoseconds."""
-        return round(self._periods * NANOSECONDS / self._embodiment.control_rate)
+        passed = round(self._periods * NANOSECONDS / self._embodiment.control_rate)
+        return max(0, passed + self.clock_offset)
 
     @property
     def announcement_due(self) -> bool:

@@ -13,6 +13,15 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--message-sequences",
+        type=int,
+        default=500,
+        help="random message sequences through decoding and the safety stage (test_sequences.py)",
+    )
+
+
 @pytest.fixture
 def signals_as_before() -> Iterator[None]:
     """Undo what `gac_ros.cli.main` does to the process when a test calls it."""

@@ -259,6 +259,11 @@ def test_parameters_describe_themselves(ros_peer: RosPeer) -> None:
         assert not ros_peer.set_parameter("/sim", "robot", "hopper").successful
         assert not ros_peer.set_parameter("/sim", "seed", -2).successful
         assert not ros_peer.set_parameter("/sim", "real_time_factor", 0.0).successful
+        refused = ros_peer.set_parameter(
+            "/sim", "inject_fault", '{"kind": "drop", "topic": "odom"}'
+        )
+        assert not refused.successful
+        assert "fault injection is off" in refused.reason
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -1,0 +1,42 @@
+"""Whatever comes in, what goes out is finite, within its limits, and of the policy only when due.
+
+`--message-sequences 100000` takes some minutes and more messages.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+from tests.message_sequences import ROBOTS, Course, courses
+
+
+@pytest.mark.filterwarnings("ignore:overflow")  # of numbers that a scale makes infinite
+def test_no_sequence_of_messages_gets_a_bad_command_out(request: pytest.FixtureRequest) -> None:
+    count = request.config.getoption("--message-sequences")
+    seen: Counter[str] = Counter()
+
+    @settings(
+        max_examples=count,
+        deadline=None,
+        database=None,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(courses)
+    def play(drawn: tuple[int, list[tuple[Any, ...]]]) -> None:
+        number, operations = drawn
+        course = Course(ROBOTS[number])
+        course.play(operations)
+        seen.update(sequences=1, decisions=course.decisions, policy=course.by_the_policy)
+
+    play()
+
+    print(dict(seen))
+    # The sequences are worth something only if the policy gets to act in many of them.
+    assert seen["sequences"] >= count
+    assert seen["decisions"] > seen["sequences"]
+    assert seen["policy"] > 0.03 * seen["decisions"]
