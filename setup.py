@@ -87,12 +87,15 @@ setup(
         "bench": ["matplotlib", "scipy"],
         # benchmarks/locomotion_data.py learns with it what the locomotion benchmark's data show.
         "sb3": ["stable-baselines3"],
+        # Buffers in object storage, with the package for its kind (s3fs, gcsfs, ...).
+        "remote": ["fsspec"],
         # `gac buffer export` and `import` of data sets of Minari and LeRobot.
         "minari": ["minari[hdf5]>=0.5"],
         "lerobot": ["pyarrow>=14"],
         # `gac train --processes N`.
         "distributed": ["lightning-fabric>=2.4"],
         "test": [
+            "fsspec",
             "hypothesis",
             "lightning-fabric>=2.4",
             "matplotlib",

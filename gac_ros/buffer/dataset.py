@@ -87,7 +87,7 @@ class EpisodeBuffer:
     @classmethod
     def open(
         cls,
-        directories: Path | Sequence[Path],
+        directories: Path | str | Sequence[Path | str],
         *,
         embodiment: Embodiment | None = None,
         on_episode: Callable[[], None] | None = None,
@@ -97,7 +97,7 @@ class EpisodeBuffer:
         What was decoded before is taken from the folders' cache; see `decoded`.
 
         Args:
-            directories: folders of bags; a single bag's directory will do as well.
+            directories: folders of bags, single bags, or addresses of object storage.
             embodiment: the contract that every bag must have been recorded with; when None, the
                 first bag's.
             on_episode: called for each episode that had to be decoded.
@@ -107,8 +107,8 @@ class EpisodeBuffer:
                 is no error; it is listed in `problems`.
             EmbodimentError: a bag was recorded with another embodiment.
         """
-        paths = [Path(directories)] if isinstance(directories, (str, Path)) else directories
-        rows, problems = _choose([Path(path) for path in paths])
+        paths = [directories] if isinstance(directories, (str, Path)) else directories
+        rows, problems = _choose(paths)
         found: list[tuple[EpisodeSummaryRow, Episode]] = []
         table = None
         if rows:
@@ -186,7 +186,9 @@ class EpisodeBuffer:
         )
 
 
-def _choose(paths: Sequence[Path]) -> tuple[list[EpisodeSummaryRow], list[EpisodeProblem]]:
+def _choose(
+    paths: Sequence[Path | str],
+) -> tuple[list[EpisodeSummaryRow], list[EpisodeProblem]]:
     """Rows to learn from, in the order of their ids, and the bags that are left out."""
     rows: dict[str, EpisodeSummaryRow] = {}
     problems: list[EpisodeProblem] = []

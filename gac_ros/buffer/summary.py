@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gac_ros.buffer.index import indexed_rows
+from gac_ros.buffer.remote import local_folder
 from gac_ros.buffer.rows import EpisodeState, EpisodeSummaryRow, examine, unfinished
 from gac_ros.buffer.writer import METADATA_FILE, RECORDING
 
@@ -13,7 +14,7 @@ __all__ = ["EpisodeState", "EpisodeSummaryRow", "list_episodes"]
 
 
 def list_episodes(
-    directory: Path, on_bag: Callable[[], None] | None = None
+    directory: Path | str, on_bag: Callable[[], None] | None = None
 ) -> list[EpisodeSummaryRow]:
     """Rows of a buffer directory, sorted by episode id.
 
@@ -21,13 +22,14 @@ def list_episodes(
     that is itself a bag gives one row, always checked.
 
     Args:
-        directory: a buffer directory, or a bag.
+        directory: a buffer directory, a bag, or an address of object storage.
         on_bag: called for each bag that had to be read.
 
     Raises:
         EpisodeError: the directory cannot be read.
+        ConfigurationError, OutputError: of addresses, see `remote`.
     """
-    directory = Path(directory)
+    directory = local_folder(directory)
     if (directory / METADATA_FILE).exists():
         return [examine(directory)]
     rows = indexed_rows(directory, on_bag)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from threading import Event
 
+from gac_ros.buffer.remote import is_address
 from gac_ros.buffer.rows import EpisodeSummaryRow
 from gac_ros.buffer.summary import list_episodes
 
@@ -22,8 +23,8 @@ class Watcher:
         known: bags that are no news.
     """
 
-    def __init__(self, directories: Iterable[Path], known: Iterable[Path] = ()) -> None:
-        self._directories = [Path(directory) for directory in directories]
+    def __init__(self, directories: Iterable[Path | str], known: Iterable[Path] = ()) -> None:
+        self._directories = list(directories)
         self._known = set(known)
 
     def poll(self) -> list[EpisodeSummaryRow]:
@@ -31,7 +32,7 @@ class Watcher:
         rows = [
             row
             for directory in self._directories
-            if directory.is_dir()
+            if is_address(directory) or Path(directory).is_dir()
             for row in list_episodes(directory)
             if row.usable and row.path not in self._known
         ]

@@ -31,8 +31,12 @@ class MethodName(str, Enum):
 
 
 Data = Annotated[
-    list[Path],
-    typer.Option("--data", help="Folder of episode bags; may be given several times."),
+    list[str],
+    typer.Option(
+        "--data",
+        help="Folder of episode bags, or an address such as s3://bucket/episodes (needs fsspec "
+        "and s3fs); may be given several times.",
+    ),
 ]
 Out = Annotated[
     Path,
@@ -190,7 +194,7 @@ def _settings(path: Path | None, changes: dict[str, Any]) -> TrainingConfig:
 
 
 def _make_trainer(
-    data: list[Path],
+    data: list[str],
     settings: TrainingConfig,
     seed: int,
     device: torch.device,

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 def list_buffer(
-    directories: Annotated[list[Path], typer.Argument(help="Folders of bags, or bags.")],
+    directories: Annotated[
+        list[str],
+        typer.Argument(help="Folders of bags, bags, or addresses such as s3://bucket/episodes."),
+    ],
     where: Annotated[
         str | None,
         typer.Option(
@@ -59,12 +62,12 @@ def list_buffer(
     if as_json:
         typer.echo(json.dumps([_row_dict(row) for row in chosen], indent=None if follow else 2))
     else:
-        _print_rows(chosen, ", ".join(map(str, directories)))
+        _print_rows(chosen, ", ".join(directories))
     if follow:
         _follow(directories, {row.path for row in rows}, where, as_json=as_json)
 
 
-def _follow(directories: list[Path], known: set[Path], where: str | None, *, as_json: bool) -> None:
+def _follow(directories: list[str], known: set[Path], where: str | None, *, as_json: bool) -> None:
     from gac_ros.buffer.query import choose
     from gac_ros.buffer.watch import Watcher
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +12,9 @@ from gac_ros.cli.display import counted_progress, make_console
 
 
 def verify_buffer(
-    directory: Annotated[Path, typer.Argument(help="Folder of bags, or one bag.")],
+    directory: Annotated[
+        str, typer.Argument(help="Folder of bags, one bag, or an address of object storage.")
+    ],
     as_json: Json = False,
 ) -> None:
     """Check every bag: digests, checksums, message counts, and that it decodes.
