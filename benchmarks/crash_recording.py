@@ -16,7 +16,7 @@ import random
 import struct
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -28,6 +28,7 @@ import typer
 
 from gac_ros import messages
 from gac_ros.action import encode_action
+from gac_ros.bench.goals import at_least, at_most, write_measurement
 from gac_ros.buffer.importing.encode import ObservationEncoder
 from gac_ros.buffer.layout import recorded_roles, topic_name
 from gac_ros.buffer.reader import DECISION, read_episode
@@ -182,6 +183,7 @@ def benchmark(
     sync_period: Annotated[float, typer.Option(help="Of the recorder, seconds.")] = SYNC_PERIOD,
     seed: int = 0,
     directory: Annotated[Path | None, typer.Option(help="Whose disk to use.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Figures of each kill.")] = None,
 ) -> None:
     """Kill recordings at random moments and print what was lost."""
     moments = random.Random(seed)
@@ -204,6 +206,21 @@ def benchmark(
         f"lost: median {np.median(lost):.3f} s, largest {lost.max():.3f} s, "
         f"above 0.2 s: {int((lost > 0.2).sum())}"
     )
+    if json_file is not None:
+        goals = [
+            at_least("kills after which the episode was salvaged", states["recovered"], kills),
+            at_most(
+                "recovered episodes with a wrong number", sum(bool(r.wrong) for r in results), 0
+            ),
+            at_most("longest time lost, seconds", float(lost.max()), 0.2),
+        ]
+        figures = {
+            "load": os.getloadavg(),
+            "cores": os.cpu_count(),
+            "median_lost_seconds": float(np.median(lost)),
+            "kills": [asdict(result) for result in results],
+        }
+        write_measurement(json_file, goals, figures)
 
 
 if __name__ == "__main__":
