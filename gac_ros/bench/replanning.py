@@ -8,6 +8,7 @@ second run of the same command goes on where the first one stopped.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,9 @@ from gac_ros.sim.disturbance import Disturbance, DisturbedRobot
 Starts = Literal["tuning", "reporting"]
 Rule = Literal["never", "periodic", "surprised", "hindsight"]
 _RESAMPLES = 10_000
+_SAVE_PERIOD = 10.0  # seconds
+# What twins have in common beside their case.
+_SHARED = ("checkpoint", "disturbance", "starts")
 
 
 @dataclass(frozen=True)
@@ -71,18 +75,18 @@ def default_cases(robots: Sequence[str], modes: Sequence[Mode]) -> list[Case]:
 
 
 class Cell(BaseModel):
-    """Episodes of one case under one rule.
+    """Episodes of one case under one rule. Grows while they are run.
 
     Attributes:
         case: its name.
         rule: when plans were made again; `hindsight` is no rule but a bound: the best, start by
             start, of going on with the plan or with one of the data's best plans instead.
         settings: everything else that decides the returns.
-        returns: of the episodes, in the order of the starts.
+        returns: of the first starts, in their order.
         changes: changes of plan in each.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(extra="forbid")
 
     case: str
     rule: Rule
@@ -117,32 +121,25 @@ def run_cells(
         OutputError: the file cannot be written.
     """
     kept = _read(file) if file is not None and file.exists() else []
-    cells: list[Cell] = []
+    book = _Book(file, kept)
+    cells = []
     counts: dict[Rule, int] = {**dict.fromkeys(WHEN, episodes), "hindsight": hindsight}
     for case in cases:
         checkpoint = _packaged(case.robot)
         for rule, count in counts.items():
             if count == 0 or (rule == "hindsight" and case.disturbance is None):
                 continue
-            settings = _settings(case, rule, config, checkpoint, count, starts)
-            cell = next((c for c in kept if (c.case, c.settings) == (case.name, settings)), None)
-            if cell is None:
-                seeds = [_seed(starts, index) for index in range(count)]
-                returns, changes = [], []
-                for episode_return, changed in _run(case, rule, config, checkpoint, seeds):
-                    returns.append(episode_return)
-                    changes.append(changed)
-                    on_episode()
-                cell = Cell(
-                    case=case.name, rule=rule, settings=settings, returns=returns, changes=changes
-                )
-            else:
-                for _ in range(count):
-                    on_episode()
+            cell = book.open(case.name, rule, _settings(case, rule, config, checkpoint, starts))
+            for _ in range(min(count, len(cell.returns))):
+                on_episode()
+            seeds = [_seed(starts, index) for index in range(len(cell.returns), count)]
+            for episode_return, changes in _run(case, rule, config, checkpoint, seeds):
+                cell.returns.append(episode_return)
+                cell.changes.append(changes)
+                book.save()
+                on_episode()
+            book.save(at_once=True)
             cells.append(cell)
-            if file is not None:
-                others = [c for c in kept if not any(c == mine for mine in cells)]
-                _write(file, cells, others)
     return cells
 
 
@@ -228,22 +225,15 @@ def _seed(starts: Starts, index: int) -> int:
 
 
 def _settings(
-    case: Case,
-    rule: Rule,
-    config: ReplanningConfig,
-    checkpoint: Checkpoint,
-    episodes: int,
-    starts: Starts,
+    case: Case, rule: Rule, config: ReplanningConfig, checkpoint: Checkpoint, starts: Starts
 ) -> dict[str, Any]:
     what = case.disturbance
     return {
-        "rule": rule,
         # Nothing of it is used by these two.
         "config": None if rule in ("never", "hindsight") else config.model_dump(exclude={"when"}),
         "checkpoint": checkpoint.digest,
         "disturbance": None if what is None else [what.kind, what.step, what.speed],
         "starts": starts,
-        "episodes": episodes,
     }
 
 
@@ -256,24 +246,44 @@ def _read(file: Path) -> list[Cell]:
         ) from error
 
 
-def _write(file: Path, cells: Sequence[Cell], others: Sequence[Cell]) -> None:
-    figures = {
-        "comparisons": [c.model_dump() for c in compare(cells)],
-        "cells": [cell.model_dump() for cell in (*cells, *others)],
-    }
-    write_measurement(file, (), figures)
+class _Book:
+    """The cells of a file. An interrupted run loses the episodes of the last few seconds."""
+
+    def __init__(self, file: Path | None, cells: list[Cell]) -> None:
+        self._file = file
+        self._cells = cells
+        self._saved = time.monotonic()
+
+    def open(self, case: str, rule: Rule, settings: dict[str, Any]) -> Cell:
+        """The cell as far as it has been run."""
+        for cell in self._cells:
+            if (cell.case, cell.rule, cell.settings) == (case, rule, settings):
+                return cell
+        self._cells.append(Cell(case=case, rule=rule, settings=settings, returns=[], changes=[]))
+        return self._cells[-1]
+
+    def save(self, *, at_once: bool = False) -> None:
+        """Write the file, if that is due."""
+        if self._file is None or (not at_once and time.monotonic() - self._saved < _SAVE_PERIOD):
+            return
+        self._saved = time.monotonic()
+        figures = {
+            "comparisons": [comparison.model_dump() for comparison in compare(self._cells)],
+            "cells": [cell.model_dump() for cell in self._cells],
+        }
+        write_measurement(self._file, (), figures)
 
 
 # --- what comes of it -----------------------------------------------------------------------------
 
 
 class Comparison(BaseModel):
-    """A rule against never planning again, twin by twin.
+    """A rule against another one, twin by twin.
 
     Attributes:
         case: its name.
-        rule: compared with `never`.
-        against: what it is compared with.
+        rule: which is compared.
+        against: with which.
         episodes: pairs of twins.
         mean: return under the rule.
         difference: mean difference of twins.
@@ -296,15 +306,18 @@ class Comparison(BaseModel):
 
 
 def compare(cells: Sequence[Cell]) -> list[Comparison]:
-    """Each rule with `never`, and `surprised` with `periodic` too, case by case."""
-    by_key = {(cell.case, cell.rule): cell for cell in cells}
+    """Each rule with `never`, itself included, and `surprised` with `periodic`, case by case."""
     found = []
     for cell in cells:
         others: list[Rule] = ["never", "periodic"] if cell.rule == "surprised" else ["never"]
         for against in others:
-            other = by_key.get((cell.case, against))
-            if other is not None:
-                found.append(_compare(cell, other))
+            found += [
+                _compare(cell, other)
+                for other in ([cell] if cell.rule == against else cells)
+                if (other.case, other.rule) == (cell.case, against)
+                and all(cell.settings[key] == other.settings[key] for key in _SHARED)
+                and min(len(cell.returns), len(other.returns)) > 1
+            ]
     return found
 
 

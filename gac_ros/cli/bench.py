@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gac_ros.cli import bench_buffer, bench_control, bench_plans, bench_replanning, bench_training
+from gac_ros.cli import (
+    bench_buffer,
+    bench_control,
+    bench_planner,
+    bench_plans,
+    bench_replanning,
+    bench_training,
+)
 from gac_ros.cli.display import help_without_command, make_console, progress_bar
 
 if TYPE_CHECKING:
@@ -24,6 +31,7 @@ app = typer.Typer(
 
 app.command("buffer")(bench_buffer.buffer)
 app.command("control")(bench_control.control)
+app.command("planner")(bench_planner.planner)
 app.command("plans")(bench_plans.plans)
 app.command("replanning")(bench_replanning.replanning)
 app.command("training")(bench_training.training)

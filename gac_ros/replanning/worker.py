@@ -21,7 +21,6 @@ from gac_ros.replanning.replanner import Replanner
 from gac_ros.replanning.situation import Situation
 from gac_ros.replanning.wire import decode_situation, encode_advice
 
-# Where processors are scarce, control comes first.
 _NICENESS = 10
 
 
@@ -29,7 +28,7 @@ def main() -> int:
     """Answer situations until the other end closes; returns the exit code."""
     settings = json.loads(sys.argv[2])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends when the control loop has ended
-    os.nice(_NICENESS)
+    _give_way()
     torch.set_num_threads(settings["threads"])
     threadpool_limits(settings["threads"], user_api="blas")
     with socket.socket(fileno=int(sys.argv[1])) as link:
@@ -47,6 +46,13 @@ def main() -> int:
         except ConnectionError:
             pass  # the control loop is gone, and so is the need for advice
     return 0
+
+
+def _give_way() -> None:
+    """Control comes first, also where it was started with a real-time priority."""
+    if hasattr(os, "sched_setscheduler"):
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    os.nice(_NICENESS)
 
 
 def _serve(
