@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +40,10 @@ from gac_ros.policy import GacActor
 TOLERANCE = 1e-5
 
 
+def _no_commands() -> NDArray[np.float64]:
+    return np.zeros((0, 0))
+
+
 @dataclass(frozen=True)
 class ReplayReport:
     """How well an episode was reproduced.
@@ -51,6 +55,9 @@ class ReplayReport:
         largest_difference_step: where that was.
         sources_differ: decisions that were safe in only one of recording and replay.
         dropped_messages: messages that the recorder lost; inputs may be missing if not 0.
+        joints: names of the numbers of a command.
+        recorded: float64 (T, A), commands as recorded.
+        recomputed: float64 (T, A), as they came out.
     """
 
     bag: Path
@@ -59,6 +66,9 @@ class ReplayReport:
     largest_difference_step: int
     sources_differ: int
     dropped_messages: int
+    joints: tuple[str, ...] = ()
+    recorded: NDArray[np.float64] = field(default_factory=_no_commands, compare=False, repr=False)
+    recomputed: NDArray[np.float64] = field(default_factory=_no_commands, compare=False, repr=False)
 
     @property
     def faithful(self) -> bool:
@@ -204,7 +214,7 @@ class _Replay:
     def run(self, plan: Plan) -> ReplayReport:
         self._actor.follow(plan)
         self._loop.begin()
-        differences, other_sources = [], 0
+        recorded, recomputed, other_sources = [], [], 0
         for item in self._events():
             if isinstance(item, RecordedMessage):
                 if item.topic == self._faults:
@@ -216,17 +226,23 @@ class _Replay:
                 self._actor.change(item)
                 continue
             decision = self._loop.decide(self._time_of(item))
-            differences.append(float(np.max(np.abs(decision.action - item.action))))
+            recorded.append(item.action)
+            recomputed.append(decision.action)
             other_sources += int(decision.source) != item.source
-        if not differences:
+        if not recorded:
             raise EpisodeError(f"{self._bag}: it holds no decision")
+        before, after = np.array(recorded), np.array(recomputed)
+        differences = np.abs(after - before).max(axis=1)
         return ReplayReport(
             bag=self._bag,
-            steps=len(differences),
-            largest_difference=max(differences),
+            steps=len(recorded),
+            largest_difference=float(differences.max()),
             largest_difference_step=int(np.argmax(differences)),
             sources_differ=other_sources,
             dropped_messages=self._metadata.dropped_messages,
+            joints=self._embodiment.action_names,
+            recorded=before,
+            recomputed=after,
         )
 
     def _receive(self, item: RecordedMessage) -> None:

@@ -1,9 +1,11 @@
-"""Play a bag's inputs to a live controller, in their recorded timing."""
+"""Play a bag on its topics, in its timing: the inputs to a live controller, or what is named."""
 
 from __future__ import annotations
 
 import importlib
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from rclpy.signals import SignalHandlerOptions
 from gac_ros.buffer.reader import RecordedMessage, read_messages, read_metadata
 from gac_ros.embodiment import embodiment_from_dict
 from gac_ros.episode import EpisodeMetadata
-from gac_ros.errors import TransportError
+from gac_ros.errors import ConfigurationError, EpisodeError, TransportError
 
 # Reliable publishers also reach best-effort subscriptions.
 _QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
@@ -24,40 +26,82 @@ _POLL = 0.02
 _CONFIRMATION = 5.0
 
 
-def publish_inputs(bag: Path, rate: float = 1.0, *, patience: float = 10.0) -> int:
-    """Publish the messages that the controller consumed, on the topics of the recording.
+@dataclass(frozen=True)
+class Playback:
+    """How a bag is played.
 
-    The controller acts on them if an episode was started (`~/start_episode`).
+    Attributes:
+        rate: speed; 1 is that of the recording.
+        topics: as recorded; when empty, what a controller consumes.
+        qos: profiles that replace reliable, the last 10; by topic.
+        patience: seconds to wait for somebody to listen to every topic that is observed, or, when
+            topics are named, to each of them; None does not wait.
+    """
+
+    rate: float = 1.0
+    topics: tuple[str, ...] = ()
+    qos: Mapping[str, QoSProfile] = field(default_factory=dict)
+    patience: float | None = 10.0
+
+
+def publish_inputs(bag: Path, rate: float = 1.0, *, patience: float = 10.0) -> int:
+    """Publish what the controller consumed; see `publish_bag`."""
+    return publish_bag(bag, Playback(rate=rate, patience=patience))
+
+
+def publish_bag(bag: Path, how: Playback) -> int:
+    """Publish messages of a bag on the topics of the recording, in its timing.
+
+    A controller acts on them if an episode was started (`~/start_episode`).
 
     Args:
         bag: an episode's bag.
-        rate: speed; 1 is that of the recording.
-        patience: seconds to wait for a subscriber of every observation topic.
+        how: what of it, and how.
 
     Returns:
         Number of messages.
 
     Raises:
-        EpisodeError: the bag is damaged.
+        EpisodeError: the bag is damaged, or has no such topic.
+        ConfigurationError: a profile is for a topic that is not played.
         TransportError: nobody listens.
     """
     metadata = read_metadata(bag)
-    inputs = recorded_inputs(bag, metadata)
+    inputs = _of_topics(bag, how.topics) if how.topics else recorded_inputs(bag, metadata)
+    played = {message.topic for message in inputs}
+    unused = sorted(set(how.qos) - played)
+    if unused:
+        raise ConfigurationError(
+            f"a quality of service is given for {unused[0]}, which is not played; played are "
+            f"{', '.join(sorted(played))}"
+        )
     context = rclpy.Context()
     rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("gac_replay", context=context, start_parameter_services=False)
     try:
         publishers = {
-            message.topic: node.create_publisher(_ros_class(message.type), message.topic, _QOS)
-            for message in inputs
+            message.topic: node.create_publisher(
+                ros_class(message.type), message.topic, how.qos.get(message.topic, _QOS)
+            )
+            for message in {message.topic: message for message in inputs}.values()
         }
-        observed = _observed_topics(metadata, bag)
-        _wait_for_subscribers({topic: publishers[topic] for topic in observed}, patience)
-        _play(inputs, publishers, rate)
+        if how.patience is not None:
+            waited = set(how.topics) or _observed_topics(metadata, bag)
+            wait_for_subscribers({topic: publishers[topic] for topic in waited}, how.patience)
+        _play(inputs, publishers, how.rate)
     finally:
         node.destroy_node()
         context.try_shutdown()
     return len(inputs)
+
+
+def _of_topics(bag: Path, topics: tuple[str, ...]) -> list[RecordedMessage]:
+    found = list(read_messages(bag))
+    recorded = sorted({message.topic for message in found})
+    for topic in topics:
+        if topic not in recorded:
+            raise EpisodeError(f"{bag}: no message on {topic}; it has {', '.join(recorded)}")
+    return [message for message in found if message.topic in topics]
 
 
 def recorded_inputs(bag: Path, metadata: EpisodeMetadata) -> list[RecordedMessage]:
@@ -74,7 +118,12 @@ def _observed_topics(metadata: EpisodeMetadata, bag: Path) -> set[str]:
     return {metadata.topics[channel.topic] for channel in embodiment.observation}
 
 
-def _wait_for_subscribers(publishers: dict[str, Any], patience: float) -> None:
+def wait_for_subscribers(publishers: dict[str, Any], patience: float) -> None:
+    """Wait until somebody listens to each topic.
+
+    Raises:
+        TransportError: nobody does within `patience` seconds.
+    """
     deadline = time.monotonic() + patience
     while True:
         silent = [topic for topic, p in publishers.items() if p.get_subscription_count() == 0]
@@ -82,7 +131,7 @@ def _wait_for_subscribers(publishers: dict[str, Any], patience: float) -> None:
             return
         if time.monotonic() > deadline:
             raise TransportError(
-                f"nobody listens on {', '.join(silent)}; start the controller, on the same "
+                f"nobody listens on {', '.join(silent)}; start who should, on the same "
                 "ROS_DOMAIN_ID, or give it more time"
             )
         time.sleep(_POLL)
@@ -99,7 +148,7 @@ def _play(inputs: list[RecordedMessage], publishers: dict[str, Any], rate: float
         publisher.wait_for_all_acked(Duration(seconds=_CONFIRMATION))
 
 
-def _ros_class(type_name: str) -> Any:
+def ros_class(type_name: str) -> Any:
     """The rclpy class of a message type such as `nav_msgs/msg/Odometry`."""
     package, _, name = type_name.split("/")
     return getattr(importlib.import_module(f"{package}.msg"), name)
