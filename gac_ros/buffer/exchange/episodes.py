@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gac_ros.buffer.importing.step_bag import StepEpisode
-from gac_ros.buffer.reader import read_episode, read_plan
+from gac_ros.buffer.reader import DECISION, PLAN, parse_plan, read_episode, read_messages
 from gac_ros.embodiment import Embodiment
-from gac_ros.episode import Outcome
+from gac_ros.episode import EpisodeMetadata, Outcome
 from gac_ros.errors import EpisodeError
 
 # What every format can only hold in part.
 MESSAGES_LOST = (
-    "messages become arrays: their times, and what the embodiment does not read of them, stay in "
-    "the bags"
+    "messages become arrays: their times, faults, and what the embodiment does not read of them "
+    "stay in the bags"
 )
 
 
@@ -28,7 +28,7 @@ class Exchanged:
     """An episode between two formats.
 
     Attributes:
-        steps: its arrays and its plan.
+        steps: its arrays and its plans.
         episode_return: None when nobody knows it.
         seed: None when not seeded.
         outcome: the verdict.
@@ -64,7 +64,7 @@ class Exchanged:
             return None
         return {
             "metadata": dict(self.saved),
-            "plan": None if self.steps.plan is None else dict(self.steps.plan),
+            "plans": [[step, dict(plan)] for step, plan in self.steps.plans],
             "rewards_recorded": self.steps.rewards is not None,
         }
 
@@ -121,7 +121,7 @@ def read_exchanged(bag: Path, embodiment: Embodiment) -> Exchanged:
             terminated=episode.terminated,
             truncated=episode.truncated,
             valid=episode.valid,
-            plan=read_plan(bag),
+            plans=tuple(_plans(bag, metadata)),
         ),
         episode_return=episode.episode_return,
         seed=metadata.seed,
@@ -129,6 +129,18 @@ def read_exchanged(bag: Path, embodiment: Embodiment) -> Exchanged:
         policy=metadata.policy,
         saved=saved,
     )
+
+
+def _plans(bag: Path, metadata: EpisodeMetadata) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Plans of an episode, each with the number of steps before it."""
+    plan, decision = metadata.topics.get(PLAN), metadata.topics.get(DECISION)
+    if plan is None:
+        return
+    steps = 0
+    for message in read_messages(bag):
+        if message.topic == plan:
+            yield steps, parse_plan(bag, message)
+        steps += message.topic == decision
 
 
 def from_arrays(
@@ -186,7 +198,7 @@ def from_arrays(
             terminated=terminated,
             truncated=truncated,
             valid=valid,
-            plan=own.get("plan"),
+            plans=tuple((int(step), plan) for step, plan in own.get("plans", ())),
         ),
         saved=own.get("metadata"),
         **known,

@@ -41,6 +41,7 @@ class Window:
         outcome: what was said about it.
         episode_return: what was said; None: the sum of the rewards, if there are any.
         discarded: whether it was taken back while it was recorded.
+        rest: what was recorded after the last end: nobody misses it if it is no episode.
     """
 
     start: int
@@ -50,6 +51,7 @@ class Window:
     outcome: Outcome = "unknown"
     episode_return: float | None = None
     discarded: bool = False
+    rest: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ def cut_by_events(events: Sequence[RecordedMessage], start: int, end: int) -> Cu
                 windows[-1], outcome=meaning.window.outcome, discarded=meaning.window.discarded
             )
     if begun is not None and begun < end:
-        windows.append(Window(begun, end, truncated=True))
+        windows.append(Window(begun, end, truncated=True, rest=not explicit))
     return Cut(tuple(windows), dict(unknown))
 
 

@@ -114,7 +114,8 @@ class _Import:
         rows: list[EpisodeRow] = []
         for index, (window, lines) in enumerate(self._windows(cut)):
             later = cut.windows[index + 1].start if index + 1 < len(cut.windows) else None
-            rows.append(self._take(f"{prefix}-{index:05d}", window, lines, ledger, later))
+            row = self._take(f"{prefix}-{index:05d}", window, lines, ledger, later)
+            rows += [] if row is None else [row]
             if on_episode is not None:
                 on_episode(index + 1, len(cut.windows))
         if rows and all(row.state == "present" for row in rows):
@@ -165,7 +166,7 @@ class _Import:
         lines: list[ScriptLine],
         ledger: Ledger,
         next_start: int | None,
-    ) -> EpisodeRow:
+    ) -> EpisodeRow | None:
         if (self._out / episode_id).exists() and not self._dry_run:
             ledger.whole_window(lines, window.end, IN_PRESENT)
             return self._present(episode_id, window)
@@ -173,6 +174,8 @@ class _Import:
             aligned = Aligned(problem="it was discarded when it was recorded")
         else:
             aligned = align(lines, window, self._embodiment, self._how.alignment)
+        if aligned.problem and window.rest and next_start is None:
+            return None
         if aligned.problem:
             ledger.whole_window(lines, window.end, IN_DROPPED)
         else:

@@ -32,7 +32,7 @@ class StepEpisode:
         terminated: ended by the task.
         truncated: ended by anything else.
         valid: bool (T,), steps that can be learnt from; None: all.
-        plan: as the controller published it; None without one.
+        plans: as the controller published them, each with the number of steps before it.
     """
 
     observations: NDArray[np.float64]
@@ -41,7 +41,7 @@ class StepEpisode:
     terminated: bool
     truncated: bool
     valid: NDArray[np.bool_] | None = None
-    plan: Mapping[str, Any] | None = None
+    plans: tuple[tuple[int, Mapping[str, Any]], ...] = ()
 
 
 class StepBagWriter:
@@ -59,7 +59,7 @@ class StepBagWriter:
     def topics(self, episode: StepEpisode) -> dict[str, str]:
         """Bag topic of every role that the episode's bag will have."""
         absent = {
-            PLAN if episode.plan is None else None,
+            None if episode.plans else PLAN,
             self._embodiment.episode_return.topic if episode.rewards is None else None,
         }
         return {role: topic_name(role) for role in self._kinds if role not in absent}
@@ -88,10 +88,11 @@ class StepBagWriter:
         """Role, message and stamp (ns) of everything, in a controller's order of handling."""
         embodiment = self._embodiment
         reward_topic = embodiment.episode_return.topic
-        if episode.plan is not None:
-            yield PLAN, messages.string(json.dumps(episode.plan)), 0
+        plans = list(reversed(episode.plans))
         for step, action in enumerate(episode.actions):
             stamp = self._stamp(step)
+            while plans and plans[-1][0] <= step:
+                yield PLAN, messages.string(json.dumps(plans.pop()[1])), stamp
             observed = self._encoder.messages(episode.observations[step], stamp)
             yield from ((topic, message, stamp) for topic, message in observed.items())
             yield embodiment.action.topic, encode_action(embodiment, action, stamp), stamp

@@ -16,9 +16,10 @@ from gac_ros.buffer.exchange.import_dataset import DatasetReport, import_dataset
 from gac_ros.buffer.exchange.lerobot_read import LeRobotDataset
 from gac_ros.buffer.exchange.lerobot_write import write_lerobot
 from gac_ros.buffer.exchange.minari_format import MinariDataset, write_minari
-from gac_ros.buffer.reader import read_episode, read_plan
+from gac_ros.buffer.reader import parse_plan, read_episode, read_messages
 from gac_ros.embodiment import Embodiment
 
+PLAN, DECISION = "/gac_controller/plan", "/gac_controller/decision"
 WRITERS: dict[str, WriteDataset] = {
     "minari": partial(write_minari, dataset_id="arm/test-v0"),
     "lerobot": partial(write_lerobot, task="wave"),
@@ -52,4 +53,10 @@ def same_episode(left: Path, right: Path) -> None:
         for metadata in (one.metadata, other.metadata)
     ]
     assert told[0] == told[1]
-    assert read_plan(left) == read_plan(right)
+    assert plans(left) == plans(right)
+
+
+def plans(bag: Path) -> list[Any]:
+    """The plans of an episode, and the decisions between them."""
+    kinds = [message for message in read_messages(bag) if message.topic in (PLAN, DECISION)]
+    return [parse_plan(bag, each) if each.topic == PLAN else "decision" for each in kinds]

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from gac_ros import messages
 from gac_ros.buffer.reader import read_metadata
 from gac_ros.embodiment import find_embodiment
 from gac_ros.errors import ConfigurationError, EmbodimentError, EpisodeError, OutputError
@@ -102,6 +103,17 @@ def test_episodes_of_the_packaged_robots_come_back(
     assert report.imported == 2
     for bag in bags:
         x.same_episode(bag, tmp_path / "back" / bag.name)
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_plans_that_were_made_on_the_way_keep_their_places(tmp_path: Path, format_: str) -> None:
+    roles = list(episode_bags.script(episode_bags.Trajectory.random(5)))
+    roles.insert(10, ("plan", messages.string('{"mode": "explore", "z": [1.5]}')))
+    bag = episode_bags.record(tmp_path / "bags", roles=roles, steps=5)
+    x.there(format_, [bag], tmp_path / "set")
+    x.back(format_, tmp_path / "set", tmp_path / "back")
+    assert [each for each in x.plans(bag) if each != "decision"][1]["mode"] == "explore"
+    x.same_episode(bag, tmp_path / "back" / bag.name)
 
 
 @pytest.mark.parametrize("format_", FORMATS)

@@ -45,7 +45,7 @@ def test_ends_alone_are_borders_and_the_rest_is_truncated() -> None:
     assert cut.windows == (
         Window(0, 20, terminated=True),
         Window(21, 40, truncated=True),
-        Window(41, 90, truncated=True),
+        Window(41, 90, truncated=True, rest=True),
     )
 
 

@@ -27,7 +27,9 @@ from gac_ros.buffer.importing.import_recording import RecordingImport, import_re
 from gac_ros.buffer.importing.report import IN_DROPPED, RecordingReport
 from gac_ros.buffer.reader import read_episode, read_messages, read_metadata, verify_content
 from gac_ros.buffer.writer import RECORDING
+from gac_ros.embodiment import find_embodiment
 from gac_ros.errors import ConfigurationError, EmbodimentError, EpisodeError, OutputError
+from gac_ros.evaluation.collect import CollectionRequest, collect
 
 SECOND = 1_000_000_000
 Drive = list[r.Recorded]
@@ -238,6 +240,21 @@ def test_the_embodiments_own_end_cuts_without_being_asked(tmp_path: Path) -> Non
     episodes = EpisodeBuffer.open(tmp_path / "out", embodiment=robot)
     assert [(e.terminated, e.truncated) for e in episodes] == [(True, False), (False, True)]
     assert report.cut == "events on /episode_end"
+
+
+def test_our_own_messages_come_back_from_a_recording_of_them(tmp_path: Path) -> None:
+    """An episode as `ros2 bag record` would have seen it beside our own recorder."""
+    (result,) = collect(CollectionRequest("pointmaze_umaze", "waypoint", 1, tmp_path / "own"))
+    assert result.bag is not None
+    path = r.record(tmp_path / "rec", [r.Recorded(*each[:4]) for each in read_messages(result.bag)])
+    robot = find_embodiment("pointmaze_umaze")
+    (row,) = import_recording(path, tmp_path / "out", RecordingImport(robot)).episodes
+
+    before, after = read_episode(result.bag), read_episode(tmp_path / "out" / row.episode_id)
+    for name in ("observations", "actions", "rewards", "valid"):
+        np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
+    assert (after.terminated, after.truncated) == (before.terminated, before.truncated)
+    assert after.episode_return == pytest.approx(before.episode_return)
 
 
 def test_a_table_gives_returns(tmp_path: Path) -> None:
