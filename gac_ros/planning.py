@@ -35,9 +35,8 @@ class PlannerConfig(BaseModel):
     Attributes:
         candidates: plans that exploitation climbs side by side when it starts from `best` or
             `prior`; the best one is used.
-        start: where exploitation starts: `consensus` (the mean of the first of the best plans,
-            which are those that the data support best), `best` (the best plans one by one),
-            `prior` samples, or the prior's `mode` (z0 = 0).
+        start: where exploitation starts: `consensus` (the mean of the first of the best plans),
+            `best` (the best plans one by one), `prior` samples, or the prior's `mode` (z0 = 0).
         consensus_size: plans in that mean.
         exploit_steps: ascent steps of exploitation.
         exploit_rate: its step size (Adam, in units of z0).
@@ -66,7 +65,7 @@ class PlannerConfig(BaseModel):
 
     candidates: int = Field(default=32, gt=0)
     start: Literal["consensus", "best", "prior", "mode"] = "consensus"
-    consensus_size: int = Field(default=4, gt=0)
+    consensus_size: int = Field(default=16, gt=0)
     exploit_steps: int = Field(default=50, ge=0)
     exploit_rate: float = Field(default=0.02, gt=0.0)
     trust_weight: float = Field(default=1.0, ge=0.0)
@@ -134,8 +133,7 @@ class Planner:
     Args:
         model: trained, in evaluation mode.
         normalizer: of the model's data.
-        best_plans: z0 (M, N, D), best first: those that the data support, then the chains of the
-            highest value; may be empty.
+        best_plans: z0 (M, N, D) of the episodes of the highest value, best first; may be empty.
         starts: first observations (S, O), normalised, that a plan is judged over.
         config: see `PlannerConfig`.
     """

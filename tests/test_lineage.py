@@ -14,8 +14,7 @@ from gac_ros.cli.app import main
 from gac_ros.lineage import Node, Score, add_score, compare_data, read_forest, read_scores
 from gac_ros.training.run import run_training
 from gac_ros.training.trainer import Trainer
-from tests.toy import toy_buffer, toy_embodiment
-from tests.training.test_trainer import small_config
+from tests.toy import small_config, toy_buffer, toy_embodiment
 
 pytestmark = pytest.mark.usefixtures("signals_as_before")
 CONFIG = small_config(iterations=2, save_every=2, log_every=2)

@@ -17,6 +17,7 @@ from gac_ros.model.config import ModelConfig
 from gac_ros.model.gac import GacModel
 from gac_ros.normalization import Normalizer
 from gac_ros.planning import PlannerConfig
+from gac_ros.training.config import TrainingConfig, training_config
 
 STEPS = 24
 
@@ -111,3 +112,27 @@ def untrained_checkpoint(robot: str | Embodiment, seed: int = 0) -> Checkpoint:
             package_version="0",
         ),
     )
+
+
+SMALL_MODEL = {
+    "plan_token_size": 4,
+    "width": 16,
+    "heads": 2,
+    "layers": 1,
+    "context": 3,
+    "prior_hidden": 16,
+    "return_hidden": 16,
+}
+
+
+def small_config(**changes: object) -> TrainingConfig:
+    """Settings of a training of seconds."""
+    settings = {
+        "iterations": 250,
+        "batch_episodes": 16,
+        "windows": 4,
+        "window_length": 4,
+        "learning_rate": 3e-3,
+        "model": SMALL_MODEL,
+    }
+    return training_config({**settings, **changes}, origin="test")

@@ -33,9 +33,10 @@ class TrainingConfig(BaseModel):
             visits of its episode what it had learned of it, and over a long training the generator
             learns to ignore plans.
         chain_warmup: iterations in which only chains move, before the weights learn.
-        return_weighting: share of the batch drawn in proportion to the return above the worst
-            (the rest uniformly). It tilts the likelihood towards good episodes on purpose; 0 is
-            the method as published.
+        return_weighting: share of the batch drawn by return (the rest uniformly). It tilts the
+            likelihood towards good episodes on purpose; 0 is the method as published.
+        return_power: that share is drawn in proportion to this power of the return above the
+            worst.
         time_shift: share of the windows that are shown as if the episode had begun later, at a
             random step before them. A plan then has to lead on from wherever the episode went, not
             only from where, and when, it began.
@@ -43,9 +44,10 @@ class TrainingConfig(BaseModel):
         learning_rate_warmup: iterations of linear warm-up.
         weight_decay: of AdamW.
         gradient_clip: largest norm of the weights' gradient.
-        best_plans: chains of the highest value kept in the checkpoint for the planner.
-        explained_episodes: of the highest value, that a supported plan has to explain.
-        supported_plans: how many of the plans that explain them best are kept before the chains.
+        best_plans: episodes of the highest value whose plans are kept in the checkpoint for the
+            planner.
+        mode_steps: of the climb from each of their chains to the mode of the episode's posterior,
+            whenever a checkpoint is saved; 0 keeps the chains.
         planning_starts: first observations kept in the checkpoint, to judge plans over.
         log_every, save_every: iterations between log entries and checkpoints.
         keep_checkpoints: how many a run keeps.
@@ -65,14 +67,14 @@ class TrainingConfig(BaseModel):
     langevin_temperature: float = Field(default=0.3, ge=0.0)
     chain_warmup: int = Field(default=0, ge=0)
     return_weighting: float = Field(default=0.5, ge=0.0, le=1.0)
+    return_power: float = Field(default=2.0, gt=0.0)
     time_shift: float = Field(default=0.0, ge=0.0, le=1.0)
     learning_rate: float = Field(default=1e-3, gt=0.0)
     learning_rate_warmup: int = Field(default=20, ge=0)
     weight_decay: float = Field(default=1e-4, ge=0.0)
     gradient_clip: float = Field(default=1.0, gt=0.0)
     best_plans: int = Field(default=32, gt=0)
-    explained_episodes: int = Field(default=16, gt=0)
-    supported_plans: int = Field(default=4, ge=0)
+    mode_steps: int = Field(default=100, ge=0)
     planning_starts: int = Field(default=64, gt=0)
     log_every: int = Field(default=20, gt=0)
     save_every: int = Field(default=500, gt=0)

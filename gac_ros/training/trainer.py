@@ -29,13 +29,11 @@ from gac_ros.model.langevin import langevin_move, standard_normal
 from gac_ros.normalization import Normalizer
 from gac_ros.planning import PlannerConfig
 from gac_ros.training.config import TrainingConfig
+from gac_ros.training.modes import find_modes
 from gac_ros.training.peers import Peers
-from gac_ros.training.support import candidate_plans, support
 
 # Behaviour cloning knows one plan, zero; there is nothing to optimise.
 _NO_PLAN = PlannerConfig(start="mode", candidates=1, exploit_steps=0)
-# An episode, to tell how well a plan explains it.
-_SUPPORT_WINDOWS = 16
 
 
 @dataclass(frozen=True)
@@ -144,7 +142,7 @@ class Trainer:
             self.normalizer.normalize_return(returns), dtype=torch.float32, device=self.device
         )
         self._starts = torch.from_numpy(self._episodes.first_observations).to(self.device)
-        self._weights = _return_weights(returns)
+        self._weights = _return_weights(returns, config.return_power)
         self._emphasis = np.ones(len(returns)) if emphasis is None else emphasis
         self._lengths = np.array(buffer.lengths)
         model = self.model.config
@@ -407,31 +405,39 @@ class Trainer:
             ),
         )
 
-    @torch.no_grad()
     def _best_plans(self, starts: Tensor) -> Tensor:
-        """Plans for the planner, best first: those that the data support, then the best chains."""
+        """Plans for the planner, best first: modes of the episodes of the highest value."""
+
         # By the critic's mean over starts, not by the episodes' own returns, which owe a part to
         # where they began.
-        value, _ = self.model.predicted_return(self.model.plan(self.chains.to(self.device)), starts)
-        order = value.cpu().argsort(descending=True, stable=True)[: self.config.best_plans]
-        chains = self.chains[order].to(self.device)
+        @torch.no_grad()
+        def best_first(z0: Tensor) -> Tensor:
+            value, _ = self.model.predicted_return(self.model.plan(z0), starts)
+            return value.argsort(descending=True, stable=True)
+
+        rows = best_first(self.chains.to(self.device))[: self.config.best_plans]
+        chains = self.chains.to(self.device)[rows]
         if not self._samples_plans:
             return chains
-        plans = candidate_plans(chains, torch.Generator().manual_seed(self.seed))
         # Random states of its own, so that saving changes nothing.
         rng, self._rng = self._rng, np.random.default_rng(self.seed + 2)
         try:
-            best = order[: self.config.explained_episodes].numpy()
-            explained = support(self.model, plans, self._draw_windows(best, count=_SUPPORT_WINDOWS))
+            modes = find_modes(
+                self.model,
+                chains,
+                self._returns[rows],
+                lambda: self._draw_windows(rows.cpu().numpy()),
+                steps=self.config.mode_steps,
+            )
         finally:
             self._rng = rng
-        supported = explained.argsort(descending=True, stable=True)[: self.config.supported_plans]
-        return torch.cat((plans[supported], chains))
+        return modes[best_first(modes)]
 
 
-def _return_weights(returns: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Probabilities in proportion to the return above the worst; uniform if all are equal."""
+def _return_weights(returns: NDArray[np.float64], power: float) -> NDArray[np.float64]:
+    """Probabilities by a power of the return above the worst; uniform if all are equal."""
     above = returns - returns.min()
-    if above.sum() <= 0.0:
+    if above.max() <= 0.0:
         return np.full(len(returns), 1.0 / len(returns))
-    return above / above.sum()
+    weights = (above / above.max()) ** power
+    return weights / weights.sum()

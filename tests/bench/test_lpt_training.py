@@ -9,8 +9,7 @@ import torch
 from gac_ros.bench.lpt_training import LptTrainer
 from gac_ros.bench.training import sized_episodes
 from gac_ros.model.gac import TrajectoryWindows
-from tests.toy import STEPS, toy_buffer, toy_embodiment
-from tests.training.test_trainer import small_config
+from tests.toy import STEPS, small_config, toy_buffer, toy_embodiment
 
 
 def trainer(*, action_tokens: bool = False) -> LptTrainer:

@@ -19,8 +19,7 @@ from gac_ros.bench.training import (
     resident_mebibytes,
     sized_episodes,
 )
-from tests.toy import toy_buffer, toy_embodiment
-from tests.training.test_trainer import small_config
+from tests.toy import small_config, toy_buffer, toy_embodiment
 
 
 def test_every_step_is_measured_and_compared_with_the_first() -> None:

@@ -6,8 +6,7 @@ import torch
 
 from gac_ros.online.trainer import KnownPlansTrainer
 from gac_ros.training.trainer import Trainer
-from tests.toy import toy_buffer, toy_embodiment
-from tests.training.test_trainer import small_config
+from tests.toy import small_config, toy_buffer, toy_embodiment
 
 
 def test_known_plans_are_held_and_the_others_move() -> None:

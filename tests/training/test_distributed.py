@@ -16,8 +16,7 @@ from gac_ros.checkpoint import load_checkpoint
 from gac_ros.training.peers import Peers
 from gac_ros.training.state import read
 from gac_ros.training.trainer import Trainer
-from tests.toy import toy_buffer, toy_embodiment
-from tests.training.test_trainer import small_config
+from tests.toy import small_config, toy_buffer, toy_embodiment
 
 ROOT = Path(__file__).parents[2]
 METHODS = ("gac", "behaviour_cloning")

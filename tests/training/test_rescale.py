@@ -9,8 +9,7 @@ import torch
 
 from gac_ros.training.rescale import rescale_returns
 from gac_ros.training.trainer import Trainer
-from tests.toy import toy_buffer, toy_embodiment, untrained_checkpoint
-from tests.training.test_trainer import small_config
+from tests.toy import small_config, toy_buffer, toy_embodiment, untrained_checkpoint
 
 
 def test_predicted_returns_stay_what_they_were() -> None:

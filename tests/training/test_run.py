@@ -17,8 +17,7 @@ from gac_ros.training.config import TrainingConfig
 from gac_ros.training.run import TrainingDivergedError, run_training
 from gac_ros.training.state import STATE_TENSORS, known_chains, read
 from gac_ros.training.trainer import StepReport, Trainer
-from tests.toy import toy_buffer, toy_embodiment
-from tests.training.test_trainer import small_config
+from tests.toy import small_config, toy_buffer, toy_embodiment
 
 SHORT = {"iterations": 12, "save_every": 5, "log_every": 4}
 

@@ -5,36 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from gac_ros.errors import ConfigurationError, EmbodimentError
 from gac_ros.model.gac import TrajectoryWindows
 from gac_ros.resources import config_directory
 from gac_ros.training.config import TrainingConfig, load_training_config, training_config
-from gac_ros.training.support import support
-from gac_ros.training.trainer import Trainer
-from tests.toy import STEPS, toy_buffer, toy_embodiment, untrained_checkpoint
-
-SMALL_MODEL = {
-    "plan_token_size": 4,
-    "width": 16,
-    "heads": 2,
-    "layers": 1,
-    "context": 3,
-    "prior_hidden": 16,
-    "return_hidden": 16,
-}
-
-
-def small_config(**changes: object) -> TrainingConfig:
-    settings = {
-        "iterations": 250,
-        "batch_episodes": 16,
-        "windows": 4,
-        "window_length": 4,
-        "learning_rate": 3e-3,
-        "model": SMALL_MODEL,
-    }
-    return training_config({**settings, **changes}, origin="test")
+from gac_ros.training.trainer import Trainer, _return_weights
+from tests.toy import (
+    STEPS,
+    small_config,
+    toy_buffer,
+    toy_embodiment,
+    untrained_checkpoint,
+)
 
 
 @pytest.fixture(scope="module")
@@ -166,26 +150,41 @@ def test_the_settings_file_for_fine_tuning_is_valid() -> None:
     load_training_config(config_directory() / "train" / "finetune.yaml")
 
 
-def test_the_chains_of_highest_value_over_the_starts_follow_the_supported_plans(
-    trained: Trainer,
-) -> None:
+def test_the_modes_of_the_episodes_of_highest_value_are_kept_best_first(trained: Trainer) -> None:
     checkpoint = trained.checkpoint()
     model = checkpoint.model
-    chains = checkpoint.best_plans[trained.config.supported_plans :]
-    value, _ = model.predicted_return(model.plan(chains), checkpoint.starts)
-    everyone, _ = model.predicted_return(model.plan(trained.chains), checkpoint.starts)
-    assert (value.diff() <= 1e-6).all()
-    assert torch.equal(value, everyone.sort(descending=True).values[: len(value)])
+
+    def value(z0: Tensor) -> Tensor:
+        return model.predicted_return(model.plan(z0), checkpoint.starts)[0]
+
+    kept = value(checkpoint.best_plans)
+    assert (kept.diff() <= 1e-6).all()
+    best = value(trained.chains).argsort(descending=True)[: len(kept)]
+    windows = trained._draw_windows(best.numpy(), count=32)
+    returns = trained._returns[best]
+    with torch.no_grad():
+        chains = model.log_joint(trained.chains[best], windows, returns).total
+        # Best first: the order of the modes is their own.
+        every = [
+            model.log_joint(mode.expand_as(trained.chains[best]), windows, returns).total
+            for mode in checkpoint.best_plans
+        ]
+    assert (torch.stack(every).max(0).values > chains).all()
 
 
-def test_a_supported_plan_explains_the_best_episodes_better_than_their_chains_do(
-    trained: Trainer,
-) -> None:
-    count = trained.config.supported_plans
-    plans = trained.checkpoint().best_plans
-    best = np.argsort(-np.asarray(toy_buffer().returns))[: trained.config.explained_episodes]
-    explained = support(trained.model, plans, trained._draw_windows(best, count=32))
-    assert explained[:count].mean() > explained[count:].mean()
+def test_without_a_climb_the_chains_of_highest_value_are_kept() -> None:
+    trainer = Trainer(toy_buffer(), toy_embodiment(), small_config(mode_steps=0), seed=0)
+    plans = trainer.checkpoint().best_plans
+    chains = {tuple(chain.flatten().tolist()) for chain in trainer.chains}
+    assert {tuple(plan.flatten().tolist()) for plan in plans} <= chains
+    assert len(plans) == trainer.config.best_plans
+
+
+def test_the_return_s_power_decides_how_much_the_best_episodes_are_preferred() -> None:
+    returns = np.array([-1.0, 0.0, 1.0, 3.0])
+    assert np.allclose(_return_weights(returns, 1.0), np.array([0.0, 1.0, 2.0, 4.0]) / 7.0)
+    assert np.allclose(_return_weights(returns, 2.0), np.array([0.0, 1.0, 4.0, 16.0]) / 21.0)
+    assert np.allclose(_return_weights(np.full(5, 3.0), 2.0), 0.2)
 
 
 def test_emphasis_decides_how_often_an_episode_is_drawn() -> None:

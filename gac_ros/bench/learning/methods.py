@@ -23,6 +23,8 @@ _UNREAD: Mapping[Mode, tuple[str, ...]] = {
     "explore": ("exploit_", "posterior_"),
     "posterior": ("candidates", "consensus_", "exploit_", "explore_", "shell_", "start", "trust_"),
 }
+# Settings of the training that serve exploitation only, the last two by their earlier names.
+_EXPLOITING = ("best_plans", "mode_steps", "explained_episodes", "supported_plans")
 Rewards = Literal["steps", "end"]
 
 
@@ -79,12 +81,21 @@ class ModelMethod:
             if not name.startswith(_UNREAD[self.mode])
         }
         return {
-            "training": content,
+            "training": self.read_settings(content),
             "best_share": self.recipe.best_share,
             "mode": self.mode,
             # Behaviour cloning has nothing to plan.
             "planner": {} if settings.method == "behaviour_cloning" else read,
         }
+
+    def read_settings(self, training: dict[str, Any]) -> dict[str, Any]:
+        """Those training settings that this method reads: others cannot make a run stale."""
+        unread: set[str] = set()
+        if self.mode == "posterior" or training["method"] == "behaviour_cloning":
+            unread.update(_EXPLOITING)
+        if not training["return_weighting"]:
+            unread.add("return_power")
+        return {name: value for name, value in training.items() if name not in unread}
 
 
 @dataclass(frozen=True)

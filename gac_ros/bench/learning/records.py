@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gac_ros.bench.files import write_text
+from gac_ros.bench.learning.methods import ModelMethod, find_method
 from gac_ros.bench.stopwatch import Times
 from gac_ros.buffer.dataset import EpisodeBuffer
 from gac_ros.errors import ConfigurationError, EpisodeError
@@ -219,7 +220,11 @@ def is_stale(record: RunRecord, config: dict[str, Any]) -> bool:
 
     A setting that the record does not know and that is off now (0, false, null) changes nothing.
     """
-    return _differs(record.config, json.loads(json.dumps(config)))
+    recorded = dict(record.config)
+    method = find_method(record.method)
+    if isinstance(method, ModelMethod):
+        recorded["training"] = method.read_settings(recorded["training"])
+    return _differs(recorded, json.loads(json.dumps(config)))
 
 
 def _differs(recorded: Any, present: Any) -> bool:

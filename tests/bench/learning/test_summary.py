@@ -65,6 +65,17 @@ def test_a_setting_that_is_new_and_off_makes_no_run_stale() -> None:
     assert is_stale(record, fewer)
 
 
+@pytest.mark.parametrize(("method", "reads"), [("gac", True), ("lpt_w1", False)])
+def test_a_setting_that_a_method_never_reads_makes_no_run_of_it_stale(
+    method: str, *, reads: bool
+) -> None:
+    record = example_record(method=method)
+    for name, value in {"mode_steps": 3, "return_power": 7.0}.items():
+        training = {**record.config["training"], name: value}
+        changed = record.model_copy(update={"config": {**record.config, "training": training}})
+        assert is_stale(changed, record.config) == reads
+
+
 def test_settings_that_differ_are_named_with_both_values() -> None:
     default = {"training": {"rate": 1.0, "steps": 1}, "mode": "exploit"}
     assert config_differences(default, default) == []
