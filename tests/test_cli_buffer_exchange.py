@@ -23,18 +23,23 @@ def arm(tmp_path: Path) -> str:
 
 @pytest.mark.parametrize("format_", ["minari", "lerobot"])
 def test_episodes_go_out_and_come_in_again(
-    tmp_path: Path, arm: str, capsys: pytest.CaptureFixture[str], format_: str
+    tmp_path: Path,
+    arm: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    format_: str,
 ) -> None:
     for number in range(3):
         episode_bags.record(tmp_path / "bags", f"{number}", episode_return=float(number))
-    out = tmp_path / "a set"
-    export = ["buffer", "export", str(tmp_path / "bags"), "--format", format_, "--out", str(out)]
+    monkeypatch.chdir(tmp_path)
+    out = "sets/a set"
+    export = ["buffer", "export", "bags", "--format", format_, "--out", out]
 
     assert main([*export, "--where", "return > 0"]) == 0
     told = capsys.readouterr().out
     assert f"2 episodes, 10 steps: {out}" in told
     assert "not kept: messages become arrays" in told
-    assert main(["buffer", "import", str(out), "--robot", arm, "--out", str(tmp_path / "in")]) == 0
+    assert main(["buffer", "import", out, "--robot", arm, "--out", "in"]) == 0
     assert "2 episodes, 10 steps: return mean 1.5, best 2.0" in capsys.readouterr().out
     assert EpisodeBuffer.open(tmp_path / "in").ids == ("1", "2")
 

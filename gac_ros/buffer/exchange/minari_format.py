@@ -49,7 +49,7 @@ def write_minari(
     fields = [field for channel in embodiment.observation for field in channel.fields]
     clips = np.array([field.clip or (-np.inf, np.inf) for field in fields], dtype=np.float64)
     storage = storage_class.new(
-        folder / "data",
+        folder.resolve() / "data",  # Minari sums up the size of relative paths wrongly
         observation_space=spaces.Box(clips[:, 0], clips[:, 1], dtype=np.float64),
         action_space=spaces.Box(embodiment.action_low, embodiment.action_high, dtype=np.float64),
         data_format="hdf5",
@@ -126,9 +126,9 @@ class MinariDataset:
         folder = find_minari(self.path)
         if folder is None:
             raise EpisodeError(f"{path}: no Minari data set here; check the path")
-        self._folder = folder
+        self._folder = folder.resolve()
         try:
-            self._storage = storage_class.read(folder)
+            self._storage = storage_class.read(self._folder)
             self._metadata = dict(self._storage.metadata)
             self._size = int(self._storage.total_episodes)
             self.name = str(self._metadata.get("dataset_id", path.name)).replace("/", "-")

@@ -58,8 +58,8 @@ def _print(report: RecordingReport) -> None:
             )
     console.print()
     console.print(_topic_table(report))
-    if report.unused_topics:
-        console.print(f"not of this robot: {_counts(report.unused_topics)}", soft_wrap=True)
+    if unused := {name: count for name, count in report.unused_topics.items() if count}:
+        console.print(f"other topics: {_counts(unused)}", soft_wrap=True)
     if report.unknown_events:
         console.print(f"events not understood: {_counts(report.unknown_events)}", soft_wrap=True)
     if not report.has_rewards and not any(
