@@ -36,6 +36,8 @@ class ModelConfig(BaseModel):
         return_hidden: hidden width of each member.
         return_sees_start: whether the return also depends on the first observation. Without it a
             lucky start looks like a good plan.
+        return_sees_time: whether the return also depends on how much of the episode is left, so
+            that the critic can be asked, and taught, in mid-episode.
         action_std: sigma of the actions' Gaussian, in normalised action units.
         return_std: sigma of the return's Gaussian, in standardised return units.
     """
@@ -60,6 +62,7 @@ class ModelConfig(BaseModel):
     return_heads: int = Field(default=5, gt=0)
     return_hidden: int = Field(default=128, gt=0)
     return_sees_start: bool = True
+    return_sees_time: bool = False
     action_std: float = Field(default=0.4, gt=0.0)
     return_std: float = Field(default=0.2, gt=0.0)
 

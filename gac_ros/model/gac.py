@@ -32,6 +32,8 @@ class TrajectoryWindows:
         starts: first observation of each episode, (B, O).
         lengths: steps of the whole episode that could be scored, (B,).
         burn_in: positions at the front of every window that are context only, never scored.
+        to_go: standardised sum of the rewards from each window's first step behind `burn_in` on,
+            (B, W); None where the critic is not taught by them.
     """
 
     observations: Tensor
@@ -43,6 +45,7 @@ class TrajectoryWindows:
     starts: Tensor
     lengths: Tensor
     burn_in: int = 0
+    to_go: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -124,11 +127,25 @@ class GacModel(nn.Module):
             y: standardised returns (B,).
         """
         z = self.plan(z0)
-        return LogJoint(
-            self.log_prior(z0),
-            self.log_actions(z, windows),
-            self.log_return(self.returns(z, windows.starts), y),
+        log_return = self.log_return(self.returns(z, windows.starts), y)
+        if windows.to_go is not None:
+            log_return = log_return + self._log_returns_to_go(z, windows, windows.to_go)
+        return LogJoint(self.log_prior(z0), self.log_actions(z, windows), log_return)
+
+    def _log_returns_to_go(self, z: Tensor, windows: TrajectoryWindows, to_go: Tensor) -> Tensor:
+        """Mean over the windows of log p(return-to-go | z, s_t, time left), (B,)."""
+        count = to_go.shape[1]
+        inside = windows.present[..., windows.burn_in :].int()
+        first = windows.burn_in + inside.argmax(-1, keepdim=True)  # (B, W, 1)
+        width = windows.observations.shape[-1]
+        states = windows.observations.gather(2, first[..., None].expand(-1, -1, -1, width))
+        steps = windows.steps.gather(2, first).flatten()
+        left = 1.0 - steps.to(states.dtype) / self.config.episode_length
+        every = self.log_return(
+            self.returns(z.repeat_interleave(count, dim=0), states.flatten(0, 2), left),
+            to_go.flatten(),
         )
+        return every.view(-1, count).mean(1)
 
     def predicted_return(self, z: Tensor, starts: Tensor) -> tuple[Tensor, Tensor]:
         """Standardised return of plans (B, N, D), averaged over starts (S, O).

@@ -20,7 +20,9 @@ class ReturnPredictor(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self._sees_start = config.return_sees_start
+        self._sees_time = config.return_sees_time
         inputs = config.plan_size + (config.observation_size if self._sees_start else 0)
+        inputs += int(self._sees_time)
         self.members = nn.ModuleList(
             nn.Sequential(
                 nn.Linear(inputs, config.return_hidden),
@@ -32,11 +34,24 @@ class ReturnPredictor(nn.Module):
             for _ in range(config.return_heads)
         )
 
-    def forward(self, z: Tensor, starts: Tensor) -> Tensor:
-        """Plans (B, N, D) and normalised first observations (B, O) -> (B, members)."""
+    def forward(self, z: Tensor, starts: Tensor, left: Tensor | None = None) -> Tensor:
+        """Returns from a state to the end of the episode.
+
+        Args:
+            z: plans (B, N, D).
+            starts: normalised observations (B, O): the first ones, or those of a later step.
+            left: share of a full episode that is left, (B,), where the critic sees the time; None
+                is all of it.
+
+        Returns:
+            (B, members), standardised.
+        """
         inputs = z.flatten(1)
         if self._sees_start:
             inputs = torch.cat((inputs, starts), dim=-1)
+        if self._sees_time:
+            left = torch.ones_like(inputs[:, 0]) if left is None else left
+            inputs = torch.cat((inputs, left[:, None]), dim=-1)
         return torch.cat([member(inputs) for member in self.members], dim=-1)
 
     def over_starts(self, z: Tensor, starts: Tensor) -> Tensor:

@@ -37,6 +37,9 @@ class TrainingConfig(BaseModel):
             likelihood towards good episodes on purpose; 0 is the method as published.
         return_power: that share is drawn in proportion to this power of the return above the
             worst.
+        step_rewards: whether the critic also learns from the rewards of each step, where there are
+            any: the sum of those that are still to come, given the plan, the state and the time
+            left, at each window. It needs `return_sees_time` of the model.
         time_shift: share of the windows that are shown as if the episode had begun later, at a
             random step before them. A plan then has to lead on from wherever the episode went, not
             only from where, and when, it began.
@@ -68,6 +71,7 @@ class TrainingConfig(BaseModel):
     chain_warmup: int = Field(default=0, ge=0)
     return_weighting: float = Field(default=0.5, ge=0.0, le=1.0)
     return_power: float = Field(default=2.0, gt=0.0)
+    step_rewards: bool = False
     time_shift: float = Field(default=0.0, ge=0.0, le=1.0)
     learning_rate: float = Field(default=1e-3, gt=0.0)
     learning_rate_warmup: int = Field(default=20, ge=0)
@@ -94,9 +98,14 @@ class TrainingConfig(BaseModel):
             "episode_length": embodiment.episode_length,
         }
         try:
-            return ModelConfig.model_validate({**self.model, **sizes})
+            config = ModelConfig.model_validate({**self.model, **sizes})
         except ValidationError as error:
             raise ConfigurationError(f"model: {_summary(error)}") from error
+        if self.step_rewards and not config.return_sees_time:
+            raise ConfigurationError(
+                "step_rewards needs a critic that sees the time: set model: return_sees_time: true"
+            )
+        return config
 
 
 def training_config(content: Any, *, origin: str) -> TrainingConfig:

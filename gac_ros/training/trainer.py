@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gac_ros import __version__
+from gac_ros.buffer.arrays import Windows
 from gac_ros.buffer.dataset import EpisodeBuffer, stratified_starts
 from gac_ros.checkpoint import Checkpoint, Lineage, encode_json
 from gac_ros.embodiment import Embodiment
@@ -142,6 +143,7 @@ class Trainer:
             self.normalizer.normalize_return(returns), dtype=torch.float32, device=self.device
         )
         self._starts = torch.from_numpy(self._episodes.first_observations).to(self.device)
+        self._to_go = self._standardized_to_go() if config.step_rewards else None
         self._weights = _return_weights(returns, config.return_power)
         self._emphasis = np.ones(len(returns)) if emphasis is None else emphasis
         self._lengths = np.array(buffer.lengths)
@@ -310,7 +312,35 @@ class Trainer:
             starts=self._starts[tensor(indices)],
             lengths=tensor(self._lengths[indices].astype(np.float32)),
             burn_in=self.model.config.burn_in,
+            to_go=None if self._to_go is None else tensor(self._to_go_of(indices, windows)),
         )
+
+    def _standardized_to_go(self) -> list[NDArray[np.float32]]:
+        """Of each episode, the standardised sum of the rewards from every step on, (T,).
+
+        Raises:
+            ConfigurationError: an episode's rewards are not all known.
+        """
+        sums = []
+        for index, episode_id in enumerate(self._buffer.ids):
+            rewards = self._buffer[index].rewards
+            if not np.isclose(rewards.sum(), self._buffer.returns[index], rtol=1e-6, atol=1e-6):
+                raise ConfigurationError(
+                    f"the rewards of {episode_id} do not add up to its return; train without "
+                    "step_rewards"
+                )
+            to_go = np.cumsum(rewards[::-1])[::-1]
+            sums.append(np.asarray(self.normalizer.normalize_return(to_go), dtype=np.float32))
+        return sums
+
+    def _to_go_of(self, indices: NDArray[np.int64], windows: Windows) -> NDArray[np.float32]:
+        """Return-to-go at each window's first step behind its context, (B, W)."""
+        assert self._to_go is not None
+        context = self.model.config.burn_in
+        first = context + windows.present[..., context:].argmax(-1)[..., None]
+        steps = np.take_along_axis(windows.steps, first, axis=-1)[..., 0]
+        rows = [self._to_go[i][row] for i, row in zip(indices, steps, strict=True)]
+        return np.stack(rows)
 
     def _shift_time(self, steps: NDArray[np.int64]) -> NDArray[np.int64]:
         """Some windows as if the episode had begun later, at the latest with their scored part."""

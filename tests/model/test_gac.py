@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -57,6 +59,27 @@ def test_the_gradient_in_z0_agrees_with_finite_differences(prior: str) -> None:
     y = torch.tensor([0.3, -0.7]).double()
     z0 = torch.randn(2, 4, 3).double().requires_grad_(True)
     assert torch.autograd.gradcheck(lambda x: model.log_joint(x, windows, y).total, (z0,))
+
+
+def test_rewards_still_to_come_are_explained_from_the_state_they_come_after() -> None:
+    model = double_model(return_sees_time=True)
+    plain = random_windows(model)
+    to_go = torch.randn(2, 3).double()
+    windows = replace(plain, to_go=to_go, steps=plain.steps + 4)
+    y, z0 = torch.tensor([0.3, -0.7]).double(), torch.randn(2, 4, 3).double()
+    z = model.plan(z0)
+    left = torch.full((2,), 1.0 - 4.0 / 20.0).double()
+    added = torch.stack(
+        [
+            model.log_return(model.returns(z, windows.observations[:, w, 0], left), to_go[:, w])
+            for w in range(3)
+        ]
+    ).mean(0)
+    without = model.log_joint(z0, plain, y).returns
+    assert torch.allclose(model.log_joint(z0, windows, y).returns, without + added)
+    assert torch.autograd.gradcheck(
+        lambda x: model.log_joint(x, windows, y).returns, (z0.requires_grad_(True),)
+    )
 
 
 def test_the_gradient_in_the_weights_agrees_with_finite_differences() -> None:

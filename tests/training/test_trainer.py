@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from gac_ros.buffer.dataset import EpisodeBuffer
 from gac_ros.errors import ConfigurationError, EmbodimentError
 from gac_ros.model.gac import TrajectoryWindows
 from gac_ros.resources import config_directory
 from gac_ros.training.config import TrainingConfig, load_training_config, training_config
 from gac_ros.training.trainer import Trainer, _return_weights
 from tests.toy import (
+    SMALL_MODEL,
     STEPS,
     small_config,
     toy_buffer,
@@ -197,6 +201,36 @@ def test_emphasis_decides_how_often_an_episode_is_drawn() -> None:
     trainer.step()
     moved = (trainer.chains != before).flatten(1).any(dim=1)
     assert moved.nonzero().flatten().tolist() == [7, 8, 9, 10, 11]
+
+
+def test_the_critic_can_be_taught_by_the_rewards_still_to_come() -> None:
+    config = small_config(step_rewards=True, model={**SMALL_MODEL, "return_sees_time": True})
+    rng = np.random.default_rng(0)
+    episodes = []
+    for episode in toy_buffer():
+        rewards = rng.normal(size=len(episode.actions))
+        episodes.append(replace(episode, rewards=rewards, episode_return=rewards.sum()))
+    buffer = EpisodeBuffer(episodes, toy_buffer().ids)
+    trainer = Trainer(buffer, toy_embodiment(), config, seed=0)
+    windows = trainer._draw_windows(np.array([3, 8]))
+    assert windows.to_go is not None
+    inside = windows.burn_in + windows.present[..., windows.burn_in :].int().argmax(-1)
+    for row, index in enumerate((3, 8)):
+        for window, position in enumerate(inside[row]):
+            step = int(windows.steps[row, window, position])
+            expected = buffer[index].rewards[step:].sum()
+            found = float(windows.to_go[row, window]) * trainer.normalizer.return_std
+            assert found + trainer.normalizer.return_mean == pytest.approx(expected, abs=1e-4)
+    for _ in range(3):
+        assert np.isfinite(trainer.step().log_return)
+
+
+def test_rewards_that_do_not_add_up_to_the_return_cannot_teach() -> None:
+    config = small_config(step_rewards=True, model={**SMALL_MODEL, "return_sees_time": True})
+    with pytest.raises(ConfigurationError, match="do not add up to its return"):
+        Trainer(toy_buffer(), toy_embodiment(), config, seed=0)
+    with pytest.raises(ConfigurationError, match="return_sees_time"):
+        Trainer(toy_buffer(), toy_embodiment(), small_config(step_rewards=True), seed=0)
 
 
 def test_shifted_windows_look_like_the_beginning_of_an_episode() -> None:
