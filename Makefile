@@ -2,7 +2,7 @@
 #   PYTHON=...    interpreter to make .venv with (3.10, 3.11 or 3.12; found when not given)
 #   ROBOT=...     robot of `make demo`
 #   EPISODES=...  episodes of `make demo`
-#   ARGS=...      further arguments of `make demo`, `make test` and `make bench-learning`
+#   ARGS=...      further arguments of `make demo`, `make test`, `make bench` and `make bench-learning`
 
 PYTHON ?=
 ROBOT ?=
@@ -37,7 +37,7 @@ endif
 .DEFAULT_GOAL := help
 LIBRARY := benchmarks/value_based
 
-.PHONY: help setup demo test bench-learning value-based lint format types contracts colcon clean
+.PHONY: help setup demo test bench bench-learning value-based lint format types contracts colcon clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name text; do \
@@ -53,6 +53,9 @@ demo: $(STAMP) ## Run the packaged policy on the simulated robot over ROS 2 (ROB
 
 test: $(STAMP) ## Run the whole test suite
 	@$(VENV)/bin/python -m pytest -q $(ARGS)
+
+bench: $(STAMP) ## Measure control: decision, latency over DDS, planning, jitter (7 minutes, best idle)
+	@$(VENV)/bin/gac bench control $(ARGS)
 
 bench-learning: $(STAMP) value-based ## Make the missing runs of the learning benchmark (many hours) and its report
 	@$(VENV)/bin/gac bench learning $(ARGS)

@@ -72,7 +72,7 @@ setup(
         # A robot with ROS 2 installed has these already; this is real rclpy and Fast DDS for
         # every other machine.
         "ros": [
-            "ros-jazzy-rclpy[fastrtps]",
+            "ros-jazzy-rclpy[fastrtps]>=7.1.4",
             "ros-jazzy-diagnostic-msgs",
             "ros-jazzy-geometry-msgs",
             "ros-jazzy-lifecycle-msgs",

@@ -75,6 +75,7 @@ class EpisodeMetadata(BaseModel):
         lock_step: whether the simulator waited for each action.
         latency: observation-to-action latency.
         safe_actions: steps at which the safe action replaced the policy's.
+        overruns: steps whose decision took longer than a control period.
         dropped_messages: messages that the recorder lost (0 in a faithful bag).
         recovered: whether the recording was cut off and this is what could be saved of it.
         source: where an imported episode came from (file, its SHA-256, number of the episode, ...);
@@ -106,6 +107,7 @@ class EpisodeMetadata(BaseModel):
     lock_step: bool = False
     latency: LatencySummary | None = None
     safe_actions: int = 0
+    overruns: int = 0
     dropped_messages: int = 0
     recovered: bool = False
     source: dict[str, str | int] | None = None

@@ -1,7 +1,7 @@
 """How long a decision takes, against ways to make the same one that remember less.
 
-Everything runs in turns in one process, on one CPU thread and with a batch of one, so that the
-ratios hold on a busy machine too.
+Everything runs in turns in one process, with a batch of one and on one CPU thread (or a GPU), so
+that the ratios hold on a busy machine too.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from gac_ros.bench.goals import SpeedGoal, at_least, at_most
 from gac_ros.bench.spread import Spread
+from gac_ros.checkpoint import resolve_device
 from gac_ros.model.config import ModelConfig
 from gac_ros.model.decoding import ReferenceDecoder
 from gac_ros.model.gac import GacModel
@@ -71,6 +72,7 @@ class DecisionReport(BaseModel):
         weight_bytes: that the policy reads for a decision.
         copy_bytes_per_second: bytes read and written by a large copy.
         floor_microseconds: the weights' bytes at this rate.
+        copies: between host and device in a decision; None on the CPU.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -79,6 +81,7 @@ class DecisionReport(BaseModel):
     weight_bytes: int
     copy_bytes_per_second: float
     floor_microseconds: float
+    copies: float | None = None
 
     def goals(self) -> list[SpeedGoal]:
         """The decision's goals."""
@@ -98,18 +101,27 @@ class DecisionReport(BaseModel):
 
 
 def measure_decisions(
-    config: ModelConfig, *, repeats: int, on_round: Callable[[], None] = lambda: None
+    config: ModelConfig,
+    *,
+    repeats: int,
+    device: str = "cpu",
+    on_round: Callable[[], None] = lambda: None,
 ) -> DecisionReport:
     """Time decisions of a model of the given sizes; its weights are random, as time knows none.
 
     Args:
         config: whose episodes should be as long as the largest of `HISTORY_STEPS`.
         repeats: rounds; in each, every way has its turn.
+        device: where the model runs.
         on_round: told of every finished round.
+
+    Raises:
+        ConfigurationError: there is no such device.
     """
+    place = resolve_device(device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = GacModel(config).eval().requires_grad_(False)
+        model = GacModel(config).to(place).eval().requires_grad_(False)
     rng = np.random.default_rng(0)
     observations = rng.normal(size=(HISTORY_STEPS[-1], config.observation_size))
     z = rng.normal(size=(config.plan_tokens, config.plan_token_size)).astype(np.float32)
@@ -147,7 +159,7 @@ def measure_decisions(
             note(history_name(step), _time_calls(again.history(step), 20), float(np.median(near)))
         on_round()
     weight_bytes = touched_bytes(model)
-    rate = copy_rate()
+    rate = copy_rate() if place.type == "cpu" else device_copy_rate(place)
     return DecisionReport(
         times=[
             DecisionTime(name=name, microseconds=Spread.of(values), ratio=Spread.of(ratios[name]))
@@ -156,6 +168,7 @@ def measure_decisions(
         weight_bytes=weight_bytes,
         copy_bytes_per_second=rate,
         floor_microseconds=1e6 * weight_bytes / rate,
+        copies=None if place.type == "cpu" else _copies(policies[POLICY], plan, observations),
     )
 
 
@@ -166,9 +179,12 @@ class Recompute:
         self, model: GacModel, z: NDArray[np.float32], observations: NDArray[np.float32]
     ) -> None:
         self._generator = model.generator
-        self._z = torch.from_numpy(z)[None]
-        self._observations = torch.from_numpy(observations)[None]
-        self._actions = torch.zeros(1, len(observations), model.config.action_size)
+        self._device = next(model.parameters()).device
+        self._z = torch.from_numpy(z)[None].to(self._device)
+        self._observations = torch.from_numpy(observations)[None].to(self._device)
+        self._actions = torch.zeros_like(self._observations[..., :1]).expand(
+            -1, -1, model.config.action_size
+        )
         self._reach = model.config.burn_in + 1
 
     def window(self) -> NDArray[np.float32]:
@@ -185,10 +201,10 @@ class Recompute:
                 self._z,
                 self._observations[:, first:end],
                 self._actions[:, first:end],
-                torch.arange(first, end)[None],
-                torch.ones(1, end - first, dtype=torch.bool),
+                torch.arange(first, end, device=self._device)[None],
+                torch.ones(1, end - first, dtype=torch.bool, device=self._device),
             )
-        return mean[0, -1].numpy()
+        return mean[0, -1].cpu().numpy()
 
 
 def _time_episode(policy: Policy, plan: Plan, observations: NDArray[np.float64]) -> list[float]:
@@ -241,6 +257,29 @@ def touched_bytes(model: GacModel) -> int:
     )
     plan = 2 * config.layers * config.heads * config.plan_tokens * config.width
     return plain + plan * np.dtype(np.float32).itemsize
+
+
+def _copies(policy: Policy, plan: Plan, observations: NDArray[np.float64]) -> float:
+    """Copies between host and device in a decision of a policy on a GPU."""
+    policy.follow(plan)
+    watched = observations[:_NEAR]
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        for observation in watched:
+            policy.act(observation)
+    names = [event.name for event in profile.events() or []]
+    return sum("HtoD" in name or "DtoH" in name for name in names) / len(watched)
+
+
+def device_copy_rate(device: torch.device, repeats: int = 10) -> float:
+    """As `copy_rate`, in a GPU's own memory."""
+    source = torch.ones(_COPY_BYTES, dtype=torch.uint8, device=device)
+    target = torch.zeros_like(source)
+
+    def copy() -> None:
+        target.copy_(source)
+        torch.cuda.synchronize(device)
+
+    return 2 * _COPY_BYTES / min(_time_calls(copy, repeats))
 
 
 def copy_rate(repeats: int = 10) -> float:

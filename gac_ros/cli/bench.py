@@ -31,6 +31,7 @@ app = typer.Typer(
 
 app.command("buffer")(bench_buffer.buffer)
 app.command("control")(bench_control.control)
+app.command("soak")(bench_control.soak)
 app.command("planner")(bench_planner.planner)
 app.command("plans")(bench_plans.plans)
 app.command("replanning")(bench_replanning.replanning)
@@ -173,15 +174,21 @@ def report(
     out: Annotated[
         Path, typer.Option("--out", help="The page to write; its plots go to --results.")
     ] = Path("docs/results.md"),
+    rate_out: Annotated[
+        Path, typer.Option("--rate-out", help="The page on control at rate, if it was measured.")
+    ] = Path("docs/rate.md"),
 ) -> None:
     """Render the page of results and its plots from the runs' JSON files, and from nothing else.
 
     Example: `gac bench report`
     """
+    from gac_ros.bench.rate_page import write_rate_page
     from gac_ros.bench.report import write_report
 
     write_report(results, out)
     make_console().print(f"Report: {out}", soft_wrap=True)
+    if write_rate_page(results, rate_out):
+        make_console().print(f"Report: {rate_out}", soft_wrap=True)
 
 
 def _names(text: str) -> list[str]:

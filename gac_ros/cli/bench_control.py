@@ -1,9 +1,12 @@
-"""`gac bench control`."""
+"""`gac bench control` and `gac bench soak`."""
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,77 +14,218 @@ from gac_ros.cli.bench_training import JsonFile, print_goals
 from gac_ros.cli.display import counted_progress, make_console
 
 if TYPE_CHECKING:
-    from gac_ros.bench.control import DecisionReport
+    from gac_ros.bench.control_tables import TextTable
+    from gac_ros.bench.goals import SpeedGoal
+    from gac_ros.bench.over_ros.soak import SoakReport
+
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 
 
 def control(
-    decision: Annotated[
-        bool, typer.Option("--decision", help="The time of a decision (the only part so far).")
-    ] = True,
+    decision: Annotated[bool, typer.Option("--decision", help="The time of a decision.")] = False,
+    latency: Annotated[
+        bool, typer.Option("--latency", help="State message to action message, over DDS.")
+    ] = False,
+    plans: Annotated[bool, typer.Option("--plans", help="The time of a plan.")] = False,
+    missed: Annotated[
+        bool, typer.Option("--missed", help="Ticks missed with a planner that takes 2 s.")
+    ] = False,
+    jitter: Annotated[
+        bool, typer.Option("--jitter", help="How evenly commands come at 200 Hz.")
+    ] = False,
     robot: Annotated[
-        str, typer.Option("--robot", help="Whose sizes the model has; name or file.")
+        str, typer.Option("--robot", help="Whose sizes a decision's model has; name or file.")
     ] = "hopper",
     config: Annotated[
-        Path | None, typer.Option("--config", help="Training settings (*.yaml) of the model.")
+        Path | None,
+        typer.Option("--config", help="Training settings (*.yaml) of a decision's model."),
     ] = None,
-    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Rounds.")] = 10,
+    device: Device = "cpu",
+    repeats: Annotated[
+        int, typer.Option("--repeats", min=1, help="Rounds of decisions and of plans.")
+    ] = 10,
+    latency_seconds: Annotated[
+        float,
+        typer.Option("--latency-seconds", min=0.1, help="Of each way to answer, at each rate."),
+    ] = 16.0,
+    missed_seconds: Annotated[
+        float, typer.Option("--missed-seconds", min=0.1, help="With each planner.")
+    ] = 20.0,
+    jitter_seconds: Annotated[
+        float, typer.Option("--jitter-seconds", min=0.1, help="Idle, and with one core loaded.")
+    ] = 60.0,
     json_file: JsonFile = None,
 ) -> None:
-    """Measure control: one observation in, one action out, on one CPU thread.
+    """Measure control, from a decision to the whole way over DDS; some seven minutes.
 
-    Against the same weights without a memory (a recompute of the context window, or of the whole
-    history as LPT's evaluation does) and against the time that reading the weights takes.
+    Without a choice of parts all of them are measured. What is compared runs side by side, in
+    turns, so that the ratios hold on a busy machine too; the other times want an idle one. The
+    model has the default sizes and random weights, as time knows none.
 
-    Example: `gac bench control --decision --json control-speed.json`
+    Example: `gac bench control --decision --latency --json control-speed.json`
     """
-    from gac_ros.bench.control import measure_decisions
     from gac_ros.bench.goals import write_measurement
+    from gac_ros.checkpoint import resolve_device
+
+    resolve_device(device)  # before minutes have gone
+    everything = not (decision or latency or plans or missed or jitter)
+    goals: list[SpeedGoal] = []
+    figures: dict[str, Any] = {"device": device}
+    if everything or decision:
+        _decisions(robot, config, device, repeats, goals, figures)
+    if everything or plans:
+        _plans(device, repeats, figures)
+    if everything or latency:
+        _latency(device, latency_seconds, goals, figures)
+    if everything or missed:
+        _missed(device, missed_seconds, goals, figures)
+    if everything or jitter:
+        _jitter(device, jitter_seconds, figures)
+    if goals:
+        print_goals(goals)
+    if json_file is not None:
+        write_measurement(json_file, goals, figures)
+        make_console().print(f"Figures: {json_file}", soft_wrap=True)
+
+
+def soak(
+    ticks: Annotated[
+        int, typer.Option("--ticks", min=0, help="Control ticks in lock-step; 0: none.")
+    ] = 1_000_000,
+    minutes: Annotated[
+        float, typer.Option("--minutes", min=0.0, help="In real time at 200 Hz; 0: none.")
+    ] = 30.0,
+    device: Device = "cpu",
+    json_file: JsonFile = None,
+) -> None:
+    """Let the controller run long: does its memory grow, does it get slower, does it miss ticks?
+
+    First in lock-step, recording, as quickly as it goes; then in real time, recording and
+    re-planning without pause. Takes about an hour.
+
+    Example: `gac bench soak --ticks 100000 --minutes 2 --json soak.json`
+    """
+    from gac_ros.bench import control_tables as tables
+    from gac_ros.bench.goals import write_measurement
+    from gac_ros.bench.over_ros.soak import (
+        REAL_TIME_RATE,
+        sample_count,
+        soak_lock_step,
+        soak_real_time,
+    )
+    from gac_ros.checkpoint import resolve_device
+    from gac_ros.errors import ConfigurationError
+
+    resolve_device(device)
+    if not (ticks or minutes):
+        raise ConfigurationError("nothing to do: give --ticks or --minutes more than 0")
+    reports: dict[str, SoakReport] = {}
+    if ticks:
+        total = sample_count(ticks)
+        with _folder() as folder, counted_progress(total, "lock-step") as advance:
+            reports["lock_step"] = soak_lock_step(
+                folder, ticks=ticks, device=device, on_sample=advance
+            )
+    if minutes:
+        total = sample_count(max(1, round(60.0 * minutes * REAL_TIME_RATE)))
+        with _folder() as folder, counted_progress(total, "real time") as advance:
+            reports["real_time"] = soak_real_time(
+                folder, minutes=minutes, device=device, on_sample=advance
+            )
+    _print(tables.soak_table(list(reports.values())))
+    goals = [goal for report in reports.values() for goal in report.goals()]
+    print_goals(goals)
+    if json_file is not None:
+        figures = {name: report.model_dump() for name, report in reports.items()}
+        write_measurement(json_file, goals, {"device": device, **figures})
+        make_console().print(f"Figures: {json_file}", soft_wrap=True)
+
+
+def _decisions(
+    robot: str,
+    config: Path | None,
+    device: str,
+    repeats: int,
+    goals: list[SpeedGoal],
+    figures: dict[str, Any],
+) -> None:
+    from gac_ros.bench import control_tables as tables
+    from gac_ros.bench.control import measure_decisions
     from gac_ros.embodiment import find_embodiment
     from gac_ros.evaluation.threads import one_thread
     from gac_ros.training.config import TrainingConfig, load_training_config
 
-    del decision  # names the part; there is no other to choose
     settings = TrainingConfig() if config is None else load_training_config(config)
     model = settings.model_for(find_embodiment(robot))
     with one_thread(), counted_progress(repeats, "decisions, rounds") as advance:
-        report = measure_decisions(model, repeats=repeats, on_round=advance)
-    _print_decisions(report)
-    goals = report.goals()
-    print_goals(goals)
-    if json_file is not None:
-        write_measurement(
-            json_file, goals, {"model": model.model_dump(), "decision": report.model_dump()}
-        )
-        make_console().print(f"Figures: {json_file}", soft_wrap=True)
+        report = measure_decisions(model, repeats=repeats, device=device, on_round=advance)
+    _print(tables.decision_table(report))
+    goals += report.goals()
+    figures |= {"model": model.model_dump(), "decision": report.model_dump()}
 
 
-def _print_decisions(report: DecisionReport) -> None:
+def _plans(device: str, repeats: int, figures: dict[str, Any]) -> None:
+    from gac_ros.bench import control_tables as tables
+    from gac_ros.bench.over_ros.subject import make_subject
+    from gac_ros.bench.planning import measure_plans
+    from gac_ros.checkpoint import load_checkpoint
+    from gac_ros.evaluation.threads import one_thread
+
+    with _folder() as folder:
+        subject = make_subject(folder, rate=200.0, length=1000)
+        checkpoint = load_checkpoint(subject.checkpoint, device)
+    with one_thread(), counted_progress(repeats, "plans, rounds") as advance:
+        report = measure_plans(checkpoint, repeats=repeats, on_round=advance)
+    _print(tables.plan_table(report))
+    figures["plans"] = report.model_dump()
+
+
+def _latency(device: str, seconds: float, goals: list[SpeedGoal], figures: dict[str, Any]) -> None:
+    from gac_ros.bench import control_tables as tables
+    from gac_ros.bench.over_ros.latency import measure_latency, turns
+
+    total = turns(seconds)
+    with _folder() as folder, counted_progress(total, "state to action, turns") as advance:
+        report = measure_latency(folder, seconds=seconds, device=device, on_turn=advance)
+    _print(tables.latency_table(report))
+    goals += report.goals()
+    figures["latency"] = report.model_dump()
+
+
+def _missed(device: str, seconds: float, goals: list[SpeedGoal], figures: dict[str, Any]) -> None:
+    from gac_ros.bench import control_tables as tables
+    from gac_ros.bench.over_ros.jitter import measure_missed, missed_turns
+
+    total = missed_turns(seconds)
+    with _folder() as folder, counted_progress(total, "slow planner, turns") as advance:
+        report = measure_missed(folder, seconds=seconds, device=device, on_turn=advance)
+    _print(tables.missed_table(report))
+    goals += report.goals()
+    figures["missed"] = report.model_dump()
+
+
+def _jitter(device: str, seconds: float, figures: dict[str, Any]) -> None:
+    from gac_ros.bench import control_tables as tables
+    from gac_ros.bench.over_ros.jitter import measure_jitter
+
+    total = 2 * max(1, round(seconds))
+    with _folder() as folder, counted_progress(total, "jitter, seconds") as advance:
+        report = measure_jitter(folder, seconds=seconds, device=device, on_second=advance)
+    _print(tables.jitter_table(report))
+    figures["jitter"] = report.model_dump()
+
+
+def _print(table: TextTable) -> None:
     from rich.table import Table
 
-    table = Table(
-        "decision",
-        "median µs",
-        "p99 µs",
-        "lowest µs",
-        "times the policy's",
-        title="One observation in, one action out",
-        title_justify="left",
-    )
-    for entry in report.times:
-        spread = entry.microseconds
-        table.add_row(
-            entry.name,
-            f"{spread.median:.0f}",
-            f"{spread.p99:.0f}",
-            f"{spread.low:.0f}",
-            f"{entry.ratio.median:.2f}",
-        )
-    table.add_row(
-        f"memory floor: {report.weight_bytes / 1024:.0f} KiB at "
-        f"{report.copy_bytes_per_second / 1e9:.1f} GB/s",
-        f"{report.floor_microseconds:.0f}",
-        "",
-        "",
-        "",
-    )
-    make_console().print(table)
+    shown = Table(*table.columns, title=table.title, title_justify="left")
+    for row in table.rows:
+        shown.add_row(*row)
+    make_console().print(shown)
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A folder for bags and logs, deleted in the end."""
+    with tempfile.TemporaryDirectory(prefix="gac-bench-") as folder:
+        yield Path(folder)

@@ -202,6 +202,7 @@ class EpisodeDriver:
 
     def watch(self) -> None:
         """The watchdog: once a control period of the steady clock."""
+        self._link.hand_over()
         if self.state not in (State.READY, State.RUNNING):
             self._pilot.rest()
         if self.state is State.ENDING:
@@ -282,11 +283,11 @@ class EpisodeDriver:
         elif log.decisions >= self._step_limit:
             self._end(Ending())
             return
-        decision, latency = self._pilot.act()
+        decision, latency, overrun = self._pilot.act()
         if decision.gives_up:
             self._give_up(decision.reason)
             return
-        log.add_decision(decision, latency)
+        log.add_decision(decision, latency, overrun=overrun)
         if starts:
             self.announce()
 

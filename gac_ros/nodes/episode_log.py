@@ -44,6 +44,7 @@ class EpisodeLog:
     decisions: int = 0
     rewards: int = 0
     _safe_actions: int = 0
+    _overruns: int = 0
     _reward_sum: float = 0.0
     _latencies: list[float] = field(default_factory=list)
     _started: datetime | None = None
@@ -54,9 +55,10 @@ class EpisodeLog:
         self._started = datetime.now(timezone.utc)
         self._started_monotonic = time.monotonic()
 
-    def add_decision(self, decision: Decision, latency: float) -> None:
+    def add_decision(self, decision: Decision, latency: float, *, overrun: bool) -> None:
         """Note a decision; the latency, in seconds, counts for the policy's own."""
         self.decisions += 1
+        self._overruns += overrun
         if decision.source is Source.POLICY:
             self._latencies.append(latency)
         else:
@@ -113,6 +115,7 @@ class EpisodeLog:
             lock_step=lock_step,
             latency=LatencySummary.of(np.array(self._latencies)),
             safe_actions=self._safe_actions,
+            overruns=self._overruns,
             topics=topics,
         )
 

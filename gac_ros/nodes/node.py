@@ -132,11 +132,11 @@ class GacController(LifecycleNode):
 
     def _configure(self) -> None:
         settings = read_settings(self)
-        if settings.record_directory is not None:
-            check_writable(settings.record_directory)
         robot = load_robot(settings)
         with ExitStack() as resources:
             resources.callback(robot.close)
+            if settings.record_directory is not None:
+                check_writable(settings.record_directory)
             link, recorded = self._make_link(resources, settings, robot.embodiment)
             pilot = Pilot(robot, recorded, settings, self.get_logger())
             hooks = Hooks(self._label, self._forget_label, self._give_up)

@@ -121,12 +121,15 @@ class Pilot:
         """Whether the last command is so long ago that the watchdog should step in."""
         return time.monotonic() - self._last_command > self._patience
 
-    def act(self) -> tuple[Decision, float]:
-        """Decide, publish and record; returns the decision and its latency in seconds.
+    def act(self) -> tuple[Decision, float, bool]:
+        """Decide, publish and record.
 
         The latency runs from the arrival of the newest input to the end of the publish call. An
         action that answers no input counts from now. A decision that gives up is no step: its
         action is sent, but nothing is said of it.
+
+        Returns:
+            The decision, its latency in seconds, and whether it took more than a control period.
         """
         now = time.monotonic()
         answered = self._last_arrival if self._loop.ready else now
@@ -139,17 +142,18 @@ class Pilot:
         latency = self._last_command - answered
         # By the timer, an input may wait for its tick; that is not the loop being slow.
         taken = self._last_command - now if self._by_timer else latency
+        overrun = taken > self._period
         if not decision.gives_up:
             self._link.send_decision(decision, latency)
-            self.statistics.add_decision(decision, latency, overrun=taken > self._period)
-            self._count_misses(late=taken > self._period)
+            self.statistics.add_decision(decision, latency, overrun=overrun)
+            self._count_misses(late=overrun)
         self.tell()
         if decision.error is not None:
             text = "".join(traceback.format_exception(decision.error))
             self._logger.error(f"the policy failed:\n{text}", throttle_duration_sec=_LOG_INTERVAL)
         elif decision.reason:
             self._warn(decision.reason)
-        return decision, latency
+        return decision, latency, overrun
 
     def rewarded(self, reward: float) -> None:
         """Note the reward of a step."""
@@ -202,10 +206,11 @@ class Pilot:
         return tuple(event.fault for event in events)
 
     def tell(self) -> None:
-        """Publish the faults that are recorded already; a command goes first."""
+        """Publish the faults, and have everything written; a command goes first."""
         if self._untold:
             told, self._untold = self._untold, []
             self._link.send_faults(told)
+        self._link.hand_over()
 
     def _note(self, events: Iterable[FaultEvent]) -> None:
         if events:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 import traceback
+from typing import Any
 
 import rclpy
 from rclpy.exceptions import InvalidParameterTypeException, ParameterException
-from rclpy.experimental import EventsExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.signals import SignalHandlerOptions
 
@@ -18,6 +18,9 @@ from gac_ros.nodes.signals import StopRequest
 # Without a limit the events executor of rclpy 7.1 spins instead of waiting: its deadline overflows
 # the clock. Seconds.
 _LONGEST_WAIT = 1.0
+# How long another thread may keep the interpreter from the control loop; Python's own 5 ms are more
+# than a control period of 200 Hz. Seconds.
+_SWITCH_INTERVAL = 1e-4
 
 
 def run(arguments: list[str], stop: StopRequest) -> int:
@@ -56,9 +59,8 @@ def _run_node(stop: StopRequest) -> None:
         raise ConfigurationError(f"{_one_line(error)}; write floats as 1.0, texts as ''") from error
     except ParameterException as error:
         raise ConfigurationError(_one_line(error)) from error
-    # It learns of a message from DDS itself; the ordinary executor asks every entity of the node
-    # anew for each message, which takes longer than deciding does.
-    executor = EventsExecutor()
+    sys.setswitchinterval(_SWITCH_INTERVAL)
+    executor = _make_executor()
     executor.add_node(node)
     try:
         if node.get_parameter("autostart").value and not stop.event.is_set():
@@ -72,6 +74,21 @@ def _run_node(stop: StopRequest) -> None:
         node.stop()
         executor.shutdown()
         node.destroy_node()
+
+
+def _make_executor() -> Any:
+    """An executor that learns of a message from DDS itself.
+
+    The ordinary one asks every entity of the node anew for each message, which takes longer than
+    deciding does.
+    """
+    try:
+        from rclpy.experimental import EventsExecutor
+    except ImportError as error:
+        raise ConfigurationError(
+            "this rclpy has no events executor; update ROS 2 Jazzy (rclpy 7.1.4 or newer)"
+        ) from error
+    return EventsExecutor()
 
 
 def _one_line(error: Exception) -> str:

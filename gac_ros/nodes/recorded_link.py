@@ -29,7 +29,8 @@ class RecordedLink:
     """The link to the robot with the episode's bag behind it.
 
     Log times are those of the system's clock: they order the messages and never stand still, as
-    simulated time does.
+    simulated time does. What is to be recorded waits for `hand_over`, which wakes the recorder: its
+    thread must not take turns with a decision that is under way.
 
     Args:
         embodiment: the robot's contract.
@@ -53,6 +54,7 @@ class RecordedLink:
         self._directory = directory
         self._ros_time = ros_time
         self._recording = False
+        self._waiting: list[tuple[str, bytes, int]] = []
 
     @property
     def embodiment(self) -> Embodiment:
@@ -147,17 +149,26 @@ class RecordedLink:
         """Publish the episode's state."""
         self._link.send_episode(serialize(string(json.dumps(content))))
 
+    def hand_over(self) -> None:
+        """Have everything recorded so far written; whoever sends or hears something calls it."""
+        if self._waiting and self._recorder is not None:
+            for topic, data, stamp in self._waiting:
+                self._recorder.write(topic, data, stamp)
+            self._waiting.clear()
+
     def commit(self, metadata: EpisodeMetadata) -> Future[Path] | None:
         """Complete the bag; None when there is none."""
+        self.hand_over()
         self._recording = False
         return self._recorder.commit(metadata) if self._recorder is not None else None
 
     def discard(self) -> None:
         """Delete the bag."""
+        self._waiting.clear()
         if self._recording and self._recorder is not None:
             self._recorder.discard()
         self._recording = False
 
     def _record(self, role: str, data: bytes) -> None:
         if self._recording and self._recorder is not None:
-            self._recorder.write(self._link.topics[role], data, time.time_ns())
+            self._waiting.append((self._link.topics[role], data, time.time_ns()))

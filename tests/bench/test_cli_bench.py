@@ -32,6 +32,23 @@ def test_a_wrong_option_is_one_line_before_anything_runs(
     assert errors.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["soak", "--ticks", "0", "--minutes", "0"], "nothing to do"),
+        (["soak", "--device", "cuda:99"], "cuda:99"),
+        (["control", "--latency", "--device", "cuda:99"], "cuda:99"),
+    ],
+)
+def test_a_measurement_that_cannot_be_made_is_refused_at_once(
+    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", *arguments]) == 2
+    errors = capsys.readouterr().err
+    assert complaint in errors
+    assert errors.count("\n") == 1
+
+
 def test_what_cannot_be_run_is_told_and_does_not_fail(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -67,7 +67,7 @@ def open_session(
         domain = stack.enter_context(reserved_domain())
         ros = ros_environment(domain, request.logs)
         children = _start_children(request, child_environment(ros), stack)
-        node = stack.enter_context(_client_node(domain, ros))
+        node = stack.enter_context(client_node(domain, ros))
 
         def require_running() -> None:
             for child in children:
@@ -95,7 +95,7 @@ def _start_children(
         ("simulator", "gac_ros.sim.node", SIMULATOR, _simulator_parameters(request)),
         ("controller", "gac_ros.nodes.controller", CONTROLLER, _controller_parameters(request)),
     ):
-        file = _write_parameters(request.logs / f"{name}.yaml", node, parameters)
+        file = write_parameters(request.logs / f"{name}.yaml", node, parameters)
         arguments = ["--ros-args", "--params-file", str(file)]
         child = ChildProcess(name, module, arguments, request.logs / f"{name}.log", env)
         stack.callback(child.end)
@@ -138,7 +138,7 @@ def _absolute_robot(robot: str) -> str:
     return str(Path(robot).absolute()) if robot.endswith((".yaml", ".yml")) else robot
 
 
-def _write_parameters(path: Path, node: str, parameters: dict[str, Any]) -> Path:
+def write_parameters(path: Path, node: str, parameters: dict[str, Any]) -> Path:
     """A ROS parameter file; unlike arguments, its values keep their type whatever they hold."""
     content = {f"/{node}": {"ros__parameters": parameters}}
     try:
@@ -152,7 +152,7 @@ def _write_parameters(path: Path, node: str, parameters: dict[str, Any]) -> Path
 
 
 @contextmanager
-def _client_node(domain: str | None, ros: dict[str, str]) -> Iterator[Node]:
+def client_node(domain: str | None, ros: dict[str, str]) -> Iterator[Node]:
     """A node on the children's domain. It leaves signals to Python."""
     context = Context()
     with _environment(ros):

@@ -1,0 +1,151 @@
+"""What `gac bench control` and `gac bench soak` found, as tables of text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gac_ros.bench.control import DecisionReport
+from gac_ros.bench.goals import SpeedGoal
+from gac_ros.bench.over_ros.jitter import JitterReport, MissedReport
+from gac_ros.bench.over_ros.latency import LatencyReport
+from gac_ros.bench.over_ros.soak import SoakReport
+from gac_ros.bench.planning import PlanReport
+from gac_ros.bench.spread import Spread
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """A title, the columns' heads, and rows as long as the columns are many."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: list[list[str]]
+
+
+def decision_table(report: DecisionReport) -> TextTable:
+    """One row a way to decide."""
+    rows = [
+        [
+            entry.name,
+            f"{entry.microseconds.median:.0f}",
+            f"{entry.microseconds.p99:.0f}",
+            f"{entry.microseconds.low:.0f}",
+            f"{entry.ratio.median:.2f}",
+        ]
+        for entry in report.times
+    ]
+    floor = (
+        f"memory floor: {report.weight_bytes / 1024:.0f} KiB at "
+        f"{report.copy_bytes_per_second / 1e9:.1f} GB/s"
+    )
+    rows.append([floor, f"{report.floor_microseconds:.0f}", "", "", ""])
+    if report.copies is not None:
+        rows.append([f"host-device copies a decision: {report.copies:g}", "", "", "", ""])
+    return TextTable(
+        "One observation in, one action out",
+        ("decision", "median µs", "p99 µs", "lowest µs", "times the policy's"),
+        rows,
+    )
+
+
+def plan_table(report: PlanReport) -> TextTable:
+    """One row a way to plan."""
+    rows = [
+        [
+            entry.name,
+            f"{entry.milliseconds.median:.1f}",
+            f"{entry.milliseconds.p99:.1f}",
+            f"{entry.milliseconds.low:.1f}",
+        ]
+        for entry in report.times
+    ]
+    return TextTable("A plan", ("plan", "median ms", "p99 ms", "lowest ms"), rows)
+
+
+def latency_table(report: LatencyReport) -> TextTable:
+    """One row an answerer, at each rate."""
+    rows = [
+        [
+            f"{trip.rate:g}",
+            trip.name,
+            *_milliseconds(trip.milliseconds),
+            f"{trip.p50_ratio:.2f}",
+            f"{trip.p99_ratio:.2f}",
+            f"{trip.missed} of {trip.milliseconds.count}",
+            "" if trip.inside_p50 is None else f"{trip.inside_p50:.3f}",
+        ]
+        for trip in report.trips
+    ]
+    columns = ("Hz", "answered by", "p50 ms", "p99 ms", "max ms", "p50 / echo", "p99 / echo")
+    return TextTable(
+        "State message to action message, over DDS", (*columns, "missed", "own part, ms"), rows
+    )
+
+
+def missed_table(report: MissedReport) -> TextTable:
+    """The quick planner and the slow one."""
+    planners = (
+        ("as it is", report.milliseconds, report.missed),
+        (f"{report.slow_seconds:g} s a plan", report.milliseconds_slow, report.missed_slow),
+    )
+    return TextTable(
+        f"Re-planning without pause at {report.rate:g} Hz",
+        ("planner", "p50 ms", "p99 ms", "max ms", "ticks", "missed"),
+        [
+            [name, *_milliseconds(spread), str(spread.count), str(missed)]
+            for name, spread, missed in planners
+        ],
+    )
+
+
+def jitter_table(report: JitterReport) -> TextTable:
+    """Idle and loaded."""
+    return TextTable(
+        f"Periods of the commands at {report.rate:g} Hz, by the controller's timer",
+        ("the machine", "s", "p50 ms", "p99 ms", "max ms", "too long by half"),
+        [
+            [
+                jitter.name,
+                f"{jitter.seconds:g}",
+                *_milliseconds(jitter.milliseconds),
+                str(jitter.skipped),
+            ]
+            for jitter in report.jitters
+        ],
+    )
+
+
+def soak_table(reports: list[SoakReport]) -> TextTable:
+    """One row a soak."""
+    rows = [
+        [
+            report.name,
+            str(report.ticks),
+            f"{report.ticks / report.seconds:.0f}",
+            *_milliseconds(report.milliseconds),
+            "" if report.missed is None else str(report.missed),
+            f"{report.resident_first:.0f} to {report.resident_last:.0f}",
+            f"{report.slope:+.2f}",
+            "{} to {}".format(*report.threads),
+            "{} to {}".format(*report.files),
+        ]
+        for report in reports
+    ]
+    columns = ("soak", "ticks", "ticks/s", "p50 ms", "p99 ms", "max ms", "missed", "MiB")
+    return TextTable("Soak", (*columns, "MiB a million ticks", "threads", "files"), rows)
+
+
+def goal_table(goals: list[SpeedGoal]) -> TextTable:
+    """One row a goal."""
+    return TextTable(
+        "Goals",
+        ("goal", "measured", "wanted", "met"),
+        [
+            [goal.name, f"{goal.value:.4g}", goal.goal, "yes" if goal.met else "**no**"]
+            for goal in goals
+        ],
+    )
+
+
+def _milliseconds(spread: Spread) -> list[str]:
+    return [f"{spread.median:.3f}", f"{spread.p99:.3f}", f"{spread.high:.2f}"]

@@ -1,0 +1,171 @@
+"""From a state message to its action message, against a node that only echoes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from gac_ros.bench.goals import SpeedGoal, at_most
+from gac_ros.bench.over_ros.rig import Rig, open_rig
+from gac_ros.bench.over_ros.stand import Exchanges, Port
+from gac_ros.bench.over_ros.subject import make_subject
+from gac_ros.bench.spread import Spread
+
+RATES = (50, 200, 500)  # Hz
+ECHO = "echo"
+RAW_ECHO = "echo of raw bytes"
+RECORDING = "controller, recording"
+REPLANNING = "controller, recording and re-planning"
+REPLANNING_WITHOUT_PAUSE: dict[str, Any] = {"when": "periodic", "period": 1, "rest": 0}
+WANTED_P50 = 1.5
+WANTED_P99 = 2.0
+
+_BLOCK = 2.0  # s; the answerers take turns of this length
+_WARM_UP = 25  # exchanges
+
+
+class RoundTrip(BaseModel):
+    """State message to action message.
+
+    Attributes:
+        name: who answers.
+        rate: states a second.
+        milliseconds: of all exchanges.
+        p50_ratio: median over the echo's.
+        p99_ratio: 99th percentile over the echo's.
+        missed: ticks without a command before the next one was due.
+        unasked: commands that answered no state; there should be none.
+        safe_actions: answers that the policy did not decide; there should be none.
+        inside_p50: median of the controller's own part, from the callback with the state to the end
+            of the publish call, in milliseconds; None for an echo.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    rate: float
+    milliseconds: Spread
+    p50_ratio: float
+    p99_ratio: float
+    missed: int
+    unasked: int
+    safe_actions: int
+    inside_p50: float | None
+
+
+class LatencyReport(BaseModel):
+    """What `measure_latency` found."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    trips: list[RoundTrip]
+
+    def goals(self) -> list[SpeedGoal]:
+        """The round trip's goals."""
+        goals = []
+        for trip in self.trips:
+            if trip.name in (RECORDING, REPLANNING):
+                what = f"{trip.name}, {trip.rate:g} Hz, times the echo's"
+                goals.append(at_most(f"p50: {what}", trip.p50_ratio, WANTED_P50))
+                goals.append(at_most(f"p99: {what}", trip.p99_ratio, WANTED_P99))
+        return goals
+
+
+def measure_latency(
+    folder: Path,
+    *,
+    seconds: float,
+    rates: tuple[float, ...] = RATES,
+    device: str = "cpu",
+    on_turn: Callable[[], None] = lambda: None,
+) -> LatencyReport:
+    """Let echoes and controllers answer in turns.
+
+    Args:
+        folder: for logs and bags.
+        seconds: that each of them answers, at each rate.
+        rates: states a second.
+        device: where the model runs.
+        on_turn: told of each finished turn; there are `turns(seconds, rates)`.
+
+    Raises:
+        TransportError: a process ended or does not answer.
+    """
+    trips: list[RoundTrip] = []
+    for rate in rates:
+        place = folder / f"latency-{rate:g}"
+        with open_rig(place / "logs") as rig:
+            trips += _at_rate(rig, place, rate, seconds, device, on_turn)
+    return LatencyReport(trips=trips)
+
+
+def turns(seconds: float, rates: tuple[float, ...] = RATES) -> int:
+    """How often `measure_latency` calls `on_turn`."""
+    return len(rates) * _rounds(seconds)
+
+
+def _rounds(seconds: float) -> int:
+    return max(1, round(seconds / _BLOCK))
+
+
+def _at_rate(
+    rig: Rig,
+    folder: Path,
+    rate: float,
+    seconds: float,
+    device: str,
+    on_turn: Callable[[], None],
+) -> list[RoundTrip]:
+    rounds = _rounds(seconds)
+    count = max(1, round(rate * min(seconds, _BLOCK)))
+    subject = make_subject(folder / "robot", rate=rate, length=count + 2 * _WARM_UP)
+    echoes = {ECHO: rig.start_echo("decoded"), RAW_ECHO: rig.start_echo("raw")}
+    controllers = {
+        RECORDING: rig.start_controller("recording", subject, folder / "episodes", device=device),
+        REPLANNING: rig.start_controller(
+            "replanning",
+            subject,
+            folder / "episodes",
+            device=device,
+            replanning=REPLANNING_WITHOUT_PAUSE,
+        ),
+    }
+    names = (*echoes, *controllers)
+    found = {name: Exchanges(1.0 / rate) for name in names}
+    summaries: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+
+    def turn(port: Port, name: str) -> None:
+        rig.stand.warm_up(port, _WARM_UP, 1.0 / rate)
+        found[name].extend(rig.stand.exchange(port, count, 1.0 / rate))
+
+    for _ in range(rounds):
+        for name, port in echoes.items():
+            turn(port, name)
+        for name, controller in controllers.items():
+            controller.start_episode()
+            turn(controller.port, name)
+            summaries[name].append(controller.end_episode())
+        on_turn()
+    echo = Spread.of(found[ECHO].seconds)
+    return [_trip(name, rate, found[name], echo, summaries[name]) for name in names]
+
+
+def _trip(
+    name: str, rate: float, found: Exchanges, echo: Spread, summaries: list[dict[str, Any]]
+) -> RoundTrip:
+    inside = [1e3 * summary["latency"]["p50"] for summary in summaries if summary["latency"]]
+    spread = Spread.of(found.seconds)
+    return RoundTrip(
+        name=name,
+        rate=rate,
+        milliseconds=Spread.of([1e3 * value for value in found.seconds]),
+        p50_ratio=spread.median / echo.median,
+        p99_ratio=spread.p99 / echo.p99,
+        missed=found.missed,
+        unasked=found.unasked,
+        safe_actions=sum(summary["safe_actions"] for summary in summaries),
+        inside_p50=sum(inside) / len(inside) if inside else None,
+    )

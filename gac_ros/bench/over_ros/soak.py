@@ -1,0 +1,268 @@
+"""Long runs: does memory grow, do decisions get slower, are ticks missed?"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from gac_ros.bench.goals import SpeedGoal, at_most
+from gac_ros.bench.over_ros.latency import REPLANNING_WITHOUT_PAUSE
+from gac_ros.bench.over_ros.rig import ControllerUnderTest, open_rig
+from gac_ros.bench.over_ros.stand import Exchanges, Stand
+from gac_ros.bench.over_ros.subject import make_subject
+from gac_ros.bench.over_ros.usage import Usage
+from gac_ros.bench.spread import Spread
+
+REAL_TIME_RATE = 200.0  # Hz
+LARGEST_SLOPE = 4.0  # MiB per million ticks
+LARGEST_RISE = 1.1
+
+_EPISODE_TICKS = 10_000
+_SAMPLES = 1000
+_WARM_UP = 10  # ticks of an episode
+# At first memory is allotted that later ticks use again.
+_SETTLED = 0.1
+_MEBIBYTE = 2**20
+
+
+class Sample(BaseModel):
+    """What was seen at the end of some ticks.
+
+    Attributes:
+        ticks: so far.
+        resident: memory of the controller in MiB.
+        cpu_microseconds: of the controller, a tick, since the last sample.
+        median_milliseconds: state to action, since the last sample.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ticks: int
+    resident: float
+    cpu_microseconds: float
+    median_milliseconds: float
+
+
+class SoakReport(BaseModel):
+    """What a soak found.
+
+    Attributes:
+        ticks: in all.
+        rate: of the states; None in lock-step.
+        seconds: that it took.
+        milliseconds: state to action.
+        missed: ticks without a command before the next one was due; None in lock-step.
+        slope: growth of the controller's memory, MiB per million ticks, after the first tenth.
+        resident_first: MiB after the first tenth.
+        resident_last: MiB at the end.
+        latency_rise: median latency of the last tenth over that of the second tenth.
+        cpu_rise: likewise, of the controller's processor time a tick, which other work on the
+            machine does not touch.
+        threads: of the controller after the first tenth, and at the end.
+        files: likewise, that it had open.
+        samples: over the run.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ticks: int
+    rate: float | None
+    seconds: float
+    milliseconds: Spread
+    missed: int | None
+    slope: float
+    resident_first: float
+    resident_last: float
+    latency_rise: float
+    cpu_rise: float
+    threads: tuple[int, int]
+    files: tuple[int, int]
+    samples: list[Sample]
+
+    @property
+    def name(self) -> str:
+        """Which soak it is."""
+        return "lock-step" if self.rate is None else f"real time, {self.rate:g} Hz"
+
+    def goals(self) -> list[SpeedGoal]:
+        """Flat memory and latency; not one tick missed."""
+        goals = [
+            at_most(f"{self.name}: memory, MiB per million ticks", self.slope, LARGEST_SLOPE),
+            at_most(f"{self.name}: processor time a tick, end over start", self.cpu_rise, 1.1),
+            at_most(f"{self.name}: latency, end over start", self.latency_rise, LARGEST_RISE),
+        ]
+        if self.missed is not None:
+            goals.append(at_most(f"{self.name}: ticks missed", self.missed, 0))
+        return goals
+
+
+class _Course:
+    """Takes samples as the ticks go by."""
+
+    def __init__(self, controller: ControllerUnderTest, every: int) -> None:
+        self._pid = controller.process.pid
+        self._every = every
+        self._cpu = self.usage().cpu
+        self.ticks = 0
+        self.samples: list[Sample] = []
+        self.settled: Usage | None = None
+
+    def usage(self) -> Usage:
+        return Usage.of(self._pid)
+
+    def add(self, found: Exchanges) -> None:
+        self.ticks += len(found.seconds)
+        usage = self.usage()
+        self.samples.append(
+            Sample(
+                ticks=self.ticks,
+                resident=usage.resident / _MEBIBYTE,
+                cpu_microseconds=1e6 * (usage.cpu - self._cpu) / len(found.seconds),
+                median_milliseconds=1e3 * float(np.median(found.seconds)),
+            )
+        )
+        self._cpu = usage.cpu
+
+
+def soak_lock_step(
+    folder: Path,
+    *,
+    ticks: int,
+    device: str = "cpu",
+    on_sample: Callable[[], None] = lambda: None,
+) -> SoakReport:
+    """Answer states as quickly as they come, in lock-step, recording.
+
+    Args:
+        folder: for logs and bags, which are deleted one by one.
+        ticks: control ticks in all.
+        device: where the model runs.
+        on_sample: told of each sample; there are `sample_count(ticks)`.
+
+    Raises:
+        TransportError: a process ended or does not answer.
+    """
+    return _soak(folder, ticks, None, {"lock_step": True, "device": device}, on_sample)
+
+
+def soak_real_time(
+    folder: Path,
+    *,
+    minutes: float,
+    device: str = "cpu",
+    on_sample: Callable[[], None] = lambda: None,
+) -> SoakReport:
+    """Answer states at 200 Hz, recording and re-planning without pause; arguments as above."""
+    ticks = max(1, round(60.0 * minutes * REAL_TIME_RATE))
+    parameters = {"replanning": REPLANNING_WITHOUT_PAUSE, "device": device}
+    return _soak(folder, ticks, REAL_TIME_RATE, parameters, on_sample)
+
+
+def _soak(
+    folder: Path,
+    ticks: int,
+    rate: float | None,
+    parameters: dict[str, Any],
+    on_sample: Callable[[], None],
+) -> SoakReport:
+    subject = make_subject(
+        folder / "robot", rate=rate or REAL_TIME_RATE, length=_EPISODE_TICKS + 2 * _WARM_UP
+    )
+    every = _sample_ticks(ticks)
+    found = Exchanges(None if rate is None else 1.0 / rate)
+    begun = time.monotonic()
+    with open_rig(folder / "logs") as rig:
+        controller = rig.start_controller("soaked", subject, folder / "episodes", **parameters)
+        course = _Course(controller, every)
+        while course.ticks < ticks:
+            count = min(_EPISODE_TICKS, ticks - course.ticks)
+            _episode(rig.stand, controller, count, every, course, found, on_sample)
+            if course.settled is None and course.ticks >= _SETTLED * ticks:
+                course.settled = course.usage()
+        last = course.usage()
+    assert course.settled is not None
+    return _report(course, found, time.monotonic() - begun, rate, last)
+
+
+def sample_count(ticks: int) -> int:
+    """How many samples a soak of that many ticks takes."""
+    every = _sample_ticks(ticks)
+    episodes, rest = divmod(ticks, _EPISODE_TICKS)
+    return episodes * -(-_EPISODE_TICKS // every) + -(-rest // every)
+
+
+def _sample_ticks(ticks: int) -> int:
+    return min(max(1, ticks // _SAMPLES), _EPISODE_TICKS)
+
+
+def _episode(
+    stand: Stand,
+    controller: ControllerUnderTest,
+    count: int,
+    every: int,
+    course: _Course,
+    found: Exchanges,
+    on_sample: Callable[[], None],
+) -> None:
+    controller.start_episode()
+    stand.warm_up(controller.port, _WARM_UP, 1.0 / REAL_TIME_RATE)
+    done = 0
+    while done < count:
+        part = stand.exchange(controller.port, min(every, count - done), found.period)
+        found.extend(part)
+        course.add(part)
+        done += len(part.seconds)
+        on_sample()
+    summary = controller.end_episode()
+    # A long run must not fill the disk.
+    shutil.rmtree(summary["bag"])
+
+
+def _report(
+    course: _Course, found: Exchanges, seconds: float, rate: float | None, last: Usage
+) -> SoakReport:
+    settled = course.settled
+    assert settled is not None
+    resident = _column(course.samples, "resident")
+    ticks = _column(course.samples, "ticks")
+    later = ticks >= _SETTLED * course.ticks
+    return SoakReport(
+        ticks=course.ticks,
+        rate=rate,
+        seconds=seconds,
+        milliseconds=Spread.of(1e3 * np.array(found.seconds)),
+        missed=None if rate is None else found.missed,
+        slope=slope(ticks[later], resident[later]),
+        resident_first=float(resident[later][0]),
+        resident_last=float(resident[-1]),
+        latency_rise=rise(_column(course.samples, "median_milliseconds")),
+        cpu_rise=rise(_column(course.samples, "cpu_microseconds")),
+        threads=(settled.threads, last.threads),
+        files=(settled.files, last.files),
+        samples=course.samples,
+    )
+
+
+def slope(ticks: NDArray[np.float64], values: NDArray[np.float64]) -> float:
+    """Growth of values per million ticks, by least squares; 0 for a single value."""
+    if len(ticks) < 2:
+        return 0.0
+    return float(np.polyfit(ticks / 1e6, values, 1)[0])
+
+
+def rise(values: NDArray[np.float64]) -> float:
+    """Median of the last tenth over that of the second tenth."""
+    tenth = max(1, len(values) // 10)
+    start = np.median(values[tenth : 2 * tenth]) if len(values) > tenth else values[0]
+    return float(np.median(values[-tenth:]) / start) if start > 0.0 else 1.0
+
+
+def _column(samples: list[Sample], name: str) -> NDArray[np.float64]:
+    return np.array([getattr(sample, name) for sample in samples], dtype=np.float64)

@@ -1,0 +1,135 @@
+"""Render the page on control at rate from the files of `gac bench control` and `gac bench soak`.
+
+The prose is about what is measured and how; every figure comes from the files.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from gac_ros.bench import control_tables as tables
+from gac_ros.bench.control import DecisionReport
+from gac_ros.bench.files import write_text
+from gac_ros.bench.goals import SpeedGoal
+from gac_ros.bench.markdown import markdown_table
+from gac_ros.bench.over_ros.jitter import JitterReport, MissedReport
+from gac_ros.bench.over_ros.latency import LatencyReport
+from gac_ros.bench.over_ros.soak import SoakReport
+from gac_ros.bench.planning import PlanReport
+from gac_ros.errors import EpisodeError
+
+CONTROL_FILE = "control.json"
+SOAK_FILES = ("soak_lock_step.json", "soak_real_time.json")
+NOTES_FILE = "rate_notes.md"
+_HEAD = """\
+# Control at rate
+
+Rendered by `gac bench report` from the JSON files of `gac bench control` (`make bench`, seven
+minutes) and `gac bench soak`; no figure here was typed by hand. The ratios are measured side by
+side, in turns within one run; the other times are those of the machine named below and of what else
+it did at the time.
+
+- The model has the default sizes and random weights; what it has learned changes no time.
+- *State to action* is measured from outside: from a robot's publish call to the arrival of the
+  command at the robot, through DDS, each node in a process of its own. *echo* is an ordinary rclpy
+  node that copies three numbers from the state to a command; *echo of raw bytes* is the least that
+  rclpy can do. The controller records four topics (state, reward, command, decision). *own part* is
+  the median time inside the controller, from the callback with the state to the end of the publish
+  call.
+- *missed*: the next state was due before the command came.
+- Periods are those that a subscriber of the commands sees.
+"""
+_REPORTS: tuple[tuple[str, type[Any], Any], ...] = (
+    ("decision", DecisionReport, tables.decision_table),
+    ("latency", LatencyReport, tables.latency_table),
+    ("plans", PlanReport, tables.plan_table),
+    ("missed", MissedReport, tables.missed_table),
+    ("jitter", JitterReport, tables.jitter_table),
+)
+
+
+def write_rate_page(results: Path, page: Path) -> bool:
+    """Write the page if there is a file to make it of; returns whether there is.
+
+    Raises:
+        EpisodeError: a file is damaged.
+        OutputError: the page cannot be written.
+    """
+    lines = [*_control(results / CONTROL_FILE), *_soaks(results)]
+    if not lines:
+        return False
+    notes = results / NOTES_FILE
+    if notes.is_file():
+        lines += notes.read_text(encoding="utf-8").splitlines()
+    write_text(page, "\n".join([*_HEAD.splitlines(), "", *lines]).rstrip("\n") + "\n")
+    return True
+
+
+def _control(path: Path) -> Iterator[str]:
+    if not path.is_file():
+        return
+    content = _read(path)
+    yield from ("## Speed", "", *_origin(path, content), "")
+    try:
+        goals = [SpeedGoal.model_validate(goal) for goal in content["goals"]]
+        if goals:
+            yield from _section(tables.goal_table(goals))
+        for key, kind, make_table in _REPORTS:
+            if key in content:
+                yield from _section(make_table(kind.model_validate(content[key])))
+    except (KeyError, ValidationError) as error:
+        raise _damaged(path, error) from error
+
+
+def _soaks(results: Path) -> Iterator[str]:
+    found = [results / name for name in SOAK_FILES if (results / name).is_file()]
+    if not found:
+        return
+    reports: list[SoakReport] = []
+    goals: list[SpeedGoal] = []
+    yield from ("## Soak", "")
+    for path in found:
+        content = _read(path)
+        yield from (*_origin(path, content), "")
+        try:
+            reports += [
+                SoakReport.model_validate(content[key])
+                for key in ("lock_step", "real_time")
+                if key in content
+            ]
+            goals += [SpeedGoal.model_validate(goal) for goal in content["goals"]]
+        except (KeyError, ValidationError) as error:
+            raise _damaged(path, error) from error
+    yield from _section(tables.soak_table(reports))
+    yield from _section(tables.goal_table(goals))
+
+
+def _section(found: tables.TextTable) -> Iterator[str]:
+    yield from (f"### {found.title}", "")
+    yield from markdown_table(found.columns, found.rows)
+
+
+def _origin(path: Path, content: dict[str, Any]) -> Iterator[str]:
+    versions = content.get("versions", {})
+    yield (
+        f"`{path.name}`: commit {content.get('commit')}, {content.get('processor')}, "
+        f"device {content.get('device')}, Python {versions.get('python')}, "
+        f"PyTorch {versions.get('torch')}."
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> EpisodeError:
+    reason = " ".join(str(error).split())
+    return EpisodeError(f"{path}: cannot be read ({reason}); measure again with gac bench")

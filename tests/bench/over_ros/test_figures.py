@@ -1,0 +1,51 @@
+"""What is made of the times."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gac_ros.bench.over_ros.latency import LatencyReport, RoundTrip
+from gac_ros.bench.over_ros.soak import rise, sample_count, slope
+from gac_ros.bench.over_ros.stand import Exchanges
+from gac_ros.bench.spread import Spread
+
+
+def test_a_tick_is_missed_when_the_next_one_was_due_before_its_command() -> None:
+    late = Exchanges(0.005, [0.001, 0.0049, 0.0051, 0.0123])
+    assert late.missed == 1 + 2
+    assert Exchanges(None, [1.0]).missed == 0
+
+
+def test_growth_is_told_per_million_ticks() -> None:
+    ticks = np.arange(1000.0, 11_000.0, 1000.0)
+    assert slope(ticks, 300.0 + ticks * 2e-6) == pytest.approx(2.0)
+    assert slope(ticks[:1], ticks[:1]) == 0.0
+
+
+def test_a_rise_compares_the_end_with_the_start_after_settling() -> None:
+    values = np.concatenate(([9.0] * 10, np.full(80, 1.0), np.full(10, 1.5)))
+    assert rise(values) == pytest.approx(1.5)
+    assert rise(np.array([2.0])) == 1.0
+
+
+@pytest.mark.parametrize(("ticks", "samples"), [(1, 1), (40, 40), (5000, 1000), (1_000_000, 1000)])
+def test_a_soak_takes_at_most_about_a_thousand_samples(ticks: int, samples: int) -> None:
+    assert sample_count(ticks) == samples
+
+
+def test_the_goals_are_those_of_the_issue() -> None:
+    trip = RoundTrip(
+        name="controller, recording",
+        rate=200.0,
+        milliseconds=Spread.of([0.5]),
+        p50_ratio=1.4,
+        p99_ratio=2.1,
+        missed=0,
+        unasked=0,
+        safe_actions=0,
+        inside_p50=0.2,
+    )
+    p50, p99 = LatencyReport(trips=[trip]).goals()
+    assert (p50.goal, p50.met) == ("at most 1.5", True)
+    assert (p99.goal, p99.met) == ("at most 2", False)

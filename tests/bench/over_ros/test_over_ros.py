@@ -1,0 +1,56 @@
+"""The measurements of the whole way run against real controllers over real DDS, in short."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gac_ros.bench.over_ros.latency import (
+    ECHO,
+    RAW_ECHO,
+    RECORDING,
+    REPLANNING,
+    measure_latency,
+    turns,
+)
+from gac_ros.bench.over_ros.soak import sample_count, soak_lock_step
+
+
+@pytest.mark.usefixtures("ros_domain")
+def test_echoes_and_controllers_answer_every_state_in_turns(tmp_path: Path) -> None:
+    finished: list[None] = []
+    report = measure_latency(
+        tmp_path, seconds=0.5, rates=(50.0,), on_turn=lambda: finished.append(None)
+    )
+    assert len(finished) == turns(0.5, (50.0,)) == 1
+    assert [trip.name for trip in report.trips] == [ECHO, RAW_ECHO, RECORDING, REPLANNING]
+    assert all(trip.milliseconds.count == 25 for trip in report.trips)
+    echo, raw, *controllers = report.trips
+    assert (echo.p50_ratio, echo.p99_ratio) == (1.0, 1.0)
+    assert raw.inside_p50 is None
+    for trip in controllers:
+        assert trip.unasked == trip.safe_actions == 0
+        assert trip.inside_p50 is not None
+        assert 0.0 < trip.inside_p50 < trip.milliseconds.median
+    bags = list((tmp_path / "latency-50" / "episodes").glob("*/metadata.yaml"))
+    assert len(bags) == 2
+    assert [goal.name for goal in report.goals()] == [
+        "p50: controller, recording, 50 Hz, times the echo's",
+        "p99: controller, recording, 50 Hz, times the echo's",
+        "p50: controller, recording and re-planning, 50 Hz, times the echo's",
+        "p99: controller, recording and re-planning, 50 Hz, times the echo's",
+    ]
+
+
+@pytest.mark.usefixtures("ros_domain")
+def test_a_soak_counts_its_ticks_and_leaves_no_bags(tmp_path: Path) -> None:
+    samples: list[None] = []
+    report = soak_lock_step(tmp_path, ticks=40, on_sample=lambda: samples.append(None))
+    assert report.ticks == report.milliseconds.count == 40
+    assert len(samples) == len(report.samples) == sample_count(40)
+    assert report.samples[-1].ticks == 40
+    assert report.threads[0] == report.threads[1]
+    assert report.resident_last > 0.0
+    assert report.missed is None
+    assert not list((tmp_path / "episodes").glob("*/metadata.yaml"))

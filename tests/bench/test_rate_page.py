@@ -1,0 +1,69 @@
+"""The page on control at rate says what its files say, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gac_ros.bench.goals import at_most, write_measurement
+from gac_ros.bench.over_ros.jitter import Jitter, JitterReport
+from gac_ros.bench.over_ros.soak import Sample, SoakReport
+from gac_ros.bench.rate_page import CONTROL_FILE, SOAK_FILES, write_rate_page
+from gac_ros.bench.spread import Spread
+from gac_ros.errors import EpisodeError
+
+
+def jitter() -> JitterReport:
+    spread = Spread.of([4.9, 5.0, 5.25])
+    return JitterReport(
+        rate=200.0,
+        jitters=[Jitter(name="idle", seconds=60.0, milliseconds=spread, skipped=7)],
+    )
+
+
+def soak() -> SoakReport:
+    sample = Sample(ticks=100, resident=300.0, cpu_microseconds=400.0, median_milliseconds=0.5)
+    return SoakReport(
+        ticks=100,
+        rate=200.0,
+        seconds=0.5,
+        milliseconds=Spread.of([0.5]),
+        missed=3,
+        slope=0.25,
+        resident_first=300.0,
+        resident_last=301.0,
+        latency_rise=1.0,
+        cpu_rise=1.0,
+        threads=(12, 12),
+        files=(20, 20),
+        samples=[sample],
+    )
+
+
+def test_what_was_measured_is_on_the_page_and_what_was_not_is_not(tmp_path: Path) -> None:
+    goals = [at_most("ticks missed", 3, 0)]
+    figures = {"device": "cpu", "jitter": jitter().model_dump()}
+    write_measurement(tmp_path / CONTROL_FILE, goals, figures)
+    figures = {"device": "cpu", "real_time": soak().model_dump()}
+    write_measurement(tmp_path / SOAK_FILES[1], soak().goals(), figures)
+    assert write_rate_page(tmp_path, tmp_path / "rate.md")
+    page = (tmp_path / "rate.md").read_text()
+    assert "| ticks missed |        3 | at most 0 | **no** |" in page
+    assert "| idle        |  60 |  5.000 |  5.245 |   5.25 |                7 |" in page
+    assert "real time, 200 Hz" in page
+    assert "lock-step:" not in page
+    assert "State message to action message" not in page
+
+
+def test_without_a_measurement_there_is_no_page(tmp_path: Path) -> None:
+    assert not write_rate_page(tmp_path, tmp_path / "rate.md")
+    assert not (tmp_path / "rate.md").exists()
+
+
+@pytest.mark.parametrize("text", ["{", "{}", json.dumps({"goals": [], "jitter": {"rate": 1}})])
+def test_a_damaged_file_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / CONTROL_FILE).write_text(text)
+    with pytest.raises(EpisodeError, match=CONTROL_FILE.partition(".")[0]):
+        write_rate_page(tmp_path, tmp_path / "rate.md")
