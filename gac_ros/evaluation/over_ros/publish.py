@@ -131,7 +131,7 @@ def wait_for_subscribers(publishers: dict[str, Any], patience: float) -> None:
             return
         if time.monotonic() > deadline:
             raise TransportError(
-                f"nobody listens on {', '.join(silent)}; start who should, on the same "
+                f"nobody listens on {', '.join(silent)}; start whoever should, on the same "
                 "ROS_DOMAIN_ID, or give it more time"
             )
         time.sleep(_POLL)
