@@ -232,4 +232,5 @@ def _describe(
         seed=request.seed,
         lock_step=request.real_time_factor is None,
         command_line=request.command_line,
+        replanning=request.replanning.when if request.replanning else "never",
     )

@@ -70,6 +70,7 @@ class RunDescription:
         seed: what the user gave.
         lock_step: whether simulated time waited for each action.
         command_line: what the user typed.
+        replanning: when plans were made again during an episode.
         package_version: of gac_ros.
     """
 
@@ -82,6 +83,7 @@ class RunDescription:
     seed: int
     lock_step: bool
     command_line: str
+    replanning: str = "never"
     package_version: str = __version__
 
 
