@@ -147,6 +147,8 @@ def _connect(file: Path) -> sqlite3.Connection:
     """
     connection = sqlite3.connect(file, timeout=_PATIENCE, isolation_level=None)
     try:
+        # It can be made again, so no power cut is worth waiting for the disk.
+        connection.execute("PRAGMA synchronous = OFF")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version != _VERSION:
             connection.executescript(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -379,3 +380,30 @@ def test_a_bag_without_rewards_still_teaches(tmp_path: Path) -> None:
 
     assert made.returns.tolist() == [3.0]
     assert made[0].rewards.tolist() == [0.0] * 4
+
+
+def test_what_two_writers_complete_is_all_seen_by_a_reader_meanwhile(tmp_path: Path) -> None:
+    made = {f"{writer}{number}": Trajectory.random(20, seed=number) for writer in "ab"
+            for number in range(8)}  # fmt: skip
+
+    def write(writer: str) -> None:
+        for name, trajectory in made.items():
+            if name[0] == writer:
+                record(tmp_path, name, trajectory)
+
+    threads = [threading.Thread(target=write, args=(writer,)) for writer in "ab"]
+    for thread in threads:
+        thread.start()
+    seen: set[str] = set()
+    while len(seen) < len(made):
+        try:
+            opened = EpisodeBuffer.open(tmp_path)
+        except EpisodeError:
+            continue  # nothing is complete yet
+        assert opened.problems == ()
+        assert seen <= set(opened.ids)
+        seen = set(opened.ids)
+        for name, found in zip(opened.ids, opened, strict=True):
+            np.testing.assert_array_equal(found.observations, made[name].observations)
+    for thread in threads:
+        thread.join()
