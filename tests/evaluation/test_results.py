@@ -91,6 +91,7 @@ def test_the_file_holds_what_the_issue_asks_for(tmp_path: Path) -> None:
             "seed": 3,
             "lock_step": True,
             "command_line": "gac evaluate",
+            "replanning": "never",
             "package_version": __version__,
             "episodes": 2,
         },
