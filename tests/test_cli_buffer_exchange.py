@@ -45,6 +45,9 @@ def test_episodes_go_out_and_come_in_again(
 
     assert main(export) == 2
     assert "is there already" in capsys.readouterr().err
+    odd = ["buffer", "import", out, "--robot", arm, "--out", "odd", "--cut-gap", "1"]
+    assert main(odd) == 2
+    assert "--cut-gap has no meaning with a data set" in capsys.readouterr().err
 
 
 def test_a_damaged_bag_is_told_by_the_exit_code(

@@ -55,6 +55,7 @@ def test_a_recording_becomes_a_buffer_and_a_report(
         (["--namespace", "right"], "no message on /right/joint_states"),
         (["--robot", "hopper"], "the embodiment 'hopper'"),
         (["--report", "/proc/none/report.json"], "cannot be written"),
+        (["--limit", "3"], "--limit has no meaning with a recording"),
     ],
 )
 def test_a_mistake_is_one_line(

@@ -259,6 +259,8 @@ def _topics(readers: Collection[Reader]) -> dict[str, RecordedTopic]:
 def _unreadable(path: str, error: Exception) -> EpisodeError:
     what = " ".join(str(error).split()) or type(error).__name__
     what = what.rstrip(".")
+    if what == "Profile is not ros2":
+        return EpisodeError(f"{path}: holds no recording of ROS 2 (its MCAP profile is another)")
     return EpisodeError(
         f"{path}: cannot be read ({what}); it is damaged, cut short or still being recorded: "
         "restore it from a copy, or try mcap recover (MCAP) or sqlite3 .recover (sqlite3) on it"

@@ -145,11 +145,27 @@ def import_episodes(
     from gac_ros.embodiment import find_embodiment
 
     embodiment = find_embodiment(robot)
+    of_recordings: dict[str, object] = {
+        "--cut-event": cut_event,
+        "--cut-gap": cut_gap,
+        "--cut-table": cut_table,
+        "--namespace": namespace,
+        "--topic": topic,
+        "--steps": steps is not Steps.RATE,
+        "--dry-run": dry_run,
+        "--report": report,
+        "--json": as_json,
+    }
     if source.suffix == ".npz":
+        _refuse("a data set of step arrays", {**of_recordings, "--observation": observation})
         _import_step_arrays(source, robot, embodiment, out, limit, policy)
         return
-    if _import_dataset(source, embodiment, out, observation or [], limit, policy):
+    dataset = _open_dataset(source, observation or [])
+    if dataset is not None:
+        _refuse("a data set", of_recordings)
+        _import_dataset(dataset, embodiment, out, limit, policy)
         return
+    _refuse("a recording", {"--limit": limit, "--observation": observation})
     from gac_ros.buffer.importing.align import Alignment
     from gac_ros.buffer.importing.cut_recording import CutBy
     from gac_ros.buffer.importing.import_recording import RecordingImport, import_recording
@@ -170,26 +186,30 @@ def import_episodes(
     )
 
 
-def _import_dataset(
-    source: Path,
-    embodiment: Embodiment,
-    out: Path,
-    keys: list[str],
-    limit: int | None,
-    policy: str,
-) -> bool:
-    """Import a data set of Minari or LeRobot; False if it is neither."""
-    from gac_ros.buffer.exchange.import_dataset import import_dataset
+def _refuse(kind: str, options: dict[str, object]) -> None:
+    """An option that would do nothing is a mistake."""
+    given = [name for name, value in options.items() if value not in (None, "", False, [])]
+    if given:
+        raise ConfigurationError(f"{given[0]} has no meaning with {kind}; leave it out")
+
+
+def _open_dataset(source: Path, keys: list[str]) -> Dataset | None:
+    """A data set of Minari or LeRobot; None if it is neither."""
     from gac_ros.buffer.exchange.lerobot_read import LeRobotDataset, is_lerobot
     from gac_ros.buffer.exchange.minari_format import MinariDataset, find_minari
 
-    dataset: Dataset
     if is_lerobot(source):
-        dataset = LeRobotDataset(source, keys)
-    elif source.is_dir() and find_minari(source) is not None:
-        dataset = MinariDataset(source, keys)
-    else:
-        return False
+        return LeRobotDataset(source, keys)
+    if source.is_dir() and find_minari(source) is not None:
+        return MinariDataset(source, keys)
+    return None
+
+
+def _import_dataset(
+    dataset: Dataset, embodiment: Embodiment, out: Path, limit: int | None, policy: str
+) -> None:
+    from gac_ros.buffer.exchange.import_dataset import import_dataset
+
     total = len(dataset) if limit is None else min(limit, len(dataset))
     with counted_progress(total, "importing") as advance:
         report = import_dataset(
@@ -206,7 +226,6 @@ def _import_dataset(
         report.terminated,
         report.truncated,
     )
-    return True
 
 
 def _tell(done: int, total: int) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from gac_ros import messages
+from gac_ros.buffer.importing.step_bag import StepBagWriter, StepEpisode
 from gac_ros.buffer.reader import read_metadata
 from gac_ros.embodiment import find_embodiment
 from gac_ros.errors import ConfigurationError, EmbodimentError, EpisodeError, OutputError
@@ -113,6 +114,42 @@ def test_plans_that_were_made_on_the_way_keep_their_places(tmp_path: Path, forma
     x.there(format_, [bag], tmp_path / "set")
     x.back(format_, tmp_path / "set", tmp_path / "back")
     assert [each for each in x.plans(bag) if each != "decision"][1]["mode"] == "explore"
+    x.same_episode(bag, tmp_path / "back" / bag.name)
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+@pytest.mark.parametrize(
+    ("kind", "joints"),
+    [
+        ("sensor_msgs/msg/JointState", ("shoulder", "elbow")),
+        ("trajectory_msgs/msg/JointTrajectory", ("shoulder", "elbow")),
+        ("geometry_msgs/msg/Twist", ("linear.x", "angular.z")),
+    ],
+)
+def test_commands_of_every_kind_come_back(
+    tmp_path: Path, format_: str, kind: str, joints: tuple[str, str]
+) -> None:
+    units = ("m/s", "rad/s") if "Twist" in kind else ("N*m", "N*m")
+    fields = [
+        {"joint": joint, "unit": unit, "limits": [-2.0, 2.0]}
+        for joint, unit in zip(joints, units, strict=True)
+    ]
+    robot = episode_bags.embodiment(
+        action={"topic": "commands", "type": kind, "interface": "effort", "fields": fields},
+        **{"return": {"source": "label"}},
+        episode_end_topic="episode_end",
+    )
+    steps = np.random.default_rng(0)
+    episode = StepEpisode(
+        steps.normal(size=(5, 3)), steps.uniform(-1, 1, (4, 2)), None, True, False
+    )
+    writer = StepBagWriter(robot, tmp_path / "bags")
+    known = episode_bags.metadata(
+        robot, "a", 4, topics=writer.topics(episode), terminated=True, truncated=False
+    )
+    bag = writer.write(episode, known)
+    x.there(format_, [bag], tmp_path / "set")
+    x.back(format_, tmp_path / "set", tmp_path / "back", robot)
     x.same_episode(bag, tmp_path / "back" / bag.name)
 
 

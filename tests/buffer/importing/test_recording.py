@@ -135,6 +135,17 @@ def test_what_cannot_be_read_is_refused_with_the_reason(
     assert not (tmp_path / "out").exists()
 
 
+def test_mcap_of_other_worlds_is_told_apart(tmp_path: Path) -> None:
+    from mcap.writer import Writer
+
+    with (tmp_path / "other.mcap").open("wb") as stream:
+        writer = Writer(stream)
+        writer.start(profile="ros1")
+        writer.finish()
+    with pytest.raises(EpisodeError, match="holds no recording of ROS 2"):
+        imported(tmp_path / "other.mcap", tmp_path / "out")
+
+
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
