@@ -14,7 +14,8 @@ from gac_ros.buffer.reader import DECISION
 from gac_ros.embodiment import Embodiment
 from gac_ros.errors import ConfigurationError, EmbodimentError
 
-_IDL_FILE = "=" * 80 + "\nIDL: "
+# What rosbags calls a type that an MCAP file's summary leaves out.
+_UNKNOWN = "__schemaless__"
 
 
 def find_topics(
@@ -65,6 +66,11 @@ def check_type(recording: Recording, topic: RecordedTopic, kind: str, *, whose: 
     Raises:
         EmbodimentError: the type differs, or has the same name but another definition.
     """
+    if _UNKNOWN in topic.types:
+        raise EmbodimentError(
+            f"{recording.path}: its index does not tell the types of messages; write it anew with "
+            "mcap recover"
+        )
     if topic.types != (kind,):
         raise EmbodimentError(
             f"{recording.path}: {topic.name} holds {' and '.join(topic.types)}, {whose} says "

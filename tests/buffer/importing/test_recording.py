@@ -5,11 +5,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import recordings as r
 import yaml
+from mcap.writer import CompressionType, IndexType
+from mcap.writer import Writer as McapWriter
 
 from gac_ros.buffer.importing.import_recording import RecordingImport, import_recording
 from gac_ros.buffer.importing.recording import Recording, is_recording
@@ -135,11 +138,51 @@ def test_what_cannot_be_read_is_refused_with_the_reason(
     assert not (tmp_path / "out").exists()
 
 
-def test_mcap_of_other_worlds_is_told_apart(tmp_path: Path) -> None:
-    from mcap.writer import Writer
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"compression": CompressionType.LZ4},
+        {"compression": CompressionType.ZSTD, "chunk_size": 500},
+        {"use_chunking": False},
+        {"index_types": IndexType.NONE, "use_statistics": False},
+    ],
+)
+def test_mcap_of_other_writers_is_read(
+    tmp_path: Path, expected: Episode, options: dict[str, Any]
+) -> None:
+    same(imported(by_another_writer(tmp_path / "rec.mcap", DRIVE, options), tmp_path), expected)
 
+
+def by_another_writer(path: Path, made: list[r.Recorded], options: dict[str, Any]) -> Path:
+    """With the `mcap` library's own writer, and without any definition of the messages."""
+    with path.open("wb") as stream:
+        writer = McapWriter(stream, **options)
+        writer.start(profile="ros2")
+        channels = {}
+        for each in made:
+            if each.topic not in channels:
+                schema = writer.register_schema(each.type, "ros2msg", b"")
+                channels[each.topic] = writer.register_channel(each.topic, "cdr", schema)
+            writer.add_message(channels[each.topic], each.stamp, each.data, each.stamp)
+        writer.finish()
+    return path
+
+
+def test_unordered_mcap_without_an_index_is_refused(tmp_path: Path) -> None:
+    path = by_another_writer(tmp_path / "rec.mcap", DRIVE[::-1], {"use_chunking": False})
+    with pytest.raises(EpisodeError, match="not in timestamp order"):
+        imported(path, tmp_path / "out")
+
+
+def test_mcap_whose_index_lacks_the_types_is_refused(tmp_path: Path) -> None:
+    path = by_another_writer(tmp_path / "rec.mcap", DRIVE, {"repeat_schemas": False})
+    with pytest.raises(GacError, match="does not tell the types of messages; .* mcap recover"):
+        imported(path, tmp_path / "out")
+
+
+def test_mcap_of_other_worlds_is_told_apart(tmp_path: Path) -> None:
     with (tmp_path / "other.mcap").open("wb") as stream:
-        writer = Writer(stream)
+        writer = McapWriter(stream)
         writer.start(profile="ros1")
         writer.finish()
     with pytest.raises(EpisodeError, match="holds no recording of ROS 2"):
