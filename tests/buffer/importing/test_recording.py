@@ -176,7 +176,7 @@ def test_unordered_mcap_without_an_index_is_refused(tmp_path: Path) -> None:
 
 def test_mcap_whose_index_lacks_the_types_is_refused(tmp_path: Path) -> None:
     path = by_another_writer(tmp_path / "rec.mcap", DRIVE, {"repeat_schemas": False})
-    with pytest.raises(GacError, match="does not tell the types of messages; .* mcap recover"):
+    with pytest.raises(GacError, match=r"does not tell the types of messages; .* mcap recover"):
         imported(path, tmp_path / "out")
 
 
