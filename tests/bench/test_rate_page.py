@@ -31,6 +31,7 @@ def soak() -> SoakReport:
         seconds=0.5,
         milliseconds=Spread.of([0.5]),
         missed=3,
+        lost=0,
         slope=0.25,
         resident_first=300.0,
         resident_last=301.0,

@@ -37,6 +37,7 @@ class RoundTrip(BaseModel):
         p50_ratio: median over the echo's.
         p99_ratio: 99th percentile over the echo's.
         missed: ticks without a command before the next one was due.
+        lost: states that were never answered.
         unasked: commands that answered no state; there should be none.
         safe_actions: answers that the policy did not decide; there should be none.
         inside_p50: median of the controller's own part, from the callback with the state to the end
@@ -51,6 +52,7 @@ class RoundTrip(BaseModel):
     p50_ratio: float
     p99_ratio: float
     missed: int
+    lost: int
     unasked: int
     safe_actions: int
     inside_p50: float | None
@@ -165,6 +167,7 @@ def _trip(
         p50_ratio=spread.median / echo.median,
         p99_ratio=spread.p99 / echo.p99,
         missed=found.missed,
+        lost=found.lost,
         unasked=found.unasked,
         safe_actions=sum(summary["safe_actions"] for summary in summaries),
         inside_p50=sum(inside) / len(inside) if inside else None,

@@ -14,7 +14,14 @@ _USER, _SYSTEM = 11, 12
 
 @dataclass(frozen=True)
 class Usage:
-    """Of one process: bytes that are resident, processor seconds, threads and open files."""
+    """Of one process.
+
+    Attributes:
+        resident: bytes, those of its child processes included.
+        cpu: processor seconds.
+        threads: their number.
+        files: that are open.
+    """
 
     resident: int
     cpu: float
@@ -29,11 +36,21 @@ class Usage:
             OSError: there is no such process.
         """
         folder = Path("/proc") / str(pid)
-        resident = int((folder / "statm").read_text().split()[1]) * _PAGE
         fields = (folder / "stat").read_text().rpartition(")")[2].split()
         return cls(
-            resident=resident,
+            resident=_resident(pid),
             cpu=(int(fields[_USER]) + int(fields[_SYSTEM])) / _CLOCK,
             threads=sum(1 for _ in (folder / "task").iterdir()),
             files=sum(1 for _ in (folder / "fd").iterdir()),
         )
+
+
+def _resident(pid: int) -> int:
+    folder = Path("/proc") / str(pid)
+    own = int((folder / "statm").read_text().split()[1]) * _PAGE
+    children = (
+        child
+        for children in (folder / "task").glob("*/children")
+        for child in children.read_text().split()
+    )
+    return own + sum(_resident(int(child)) for child in children)

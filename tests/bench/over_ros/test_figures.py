@@ -42,6 +42,7 @@ def test_the_goals_are_those_of_the_issue() -> None:
         p50_ratio=1.4,
         p99_ratio=2.1,
         missed=0,
+        lost=0,
         unasked=0,
         safe_actions=0,
         inside_p50=0.2,

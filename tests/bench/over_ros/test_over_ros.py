@@ -30,7 +30,7 @@ def test_echoes_and_controllers_answer_every_state_in_turns(tmp_path: Path) -> N
     assert (echo.p50_ratio, echo.p99_ratio) == (1.0, 1.0)
     assert raw.inside_p50 is None
     for trip in controllers:
-        assert trip.unasked == trip.safe_actions == 0
+        assert trip.lost == trip.unasked == trip.safe_actions == 0
         assert trip.inside_p50 is not None
         assert 0.0 < trip.inside_p50 < trip.milliseconds.median
     bags = list((tmp_path / "latency-50" / "episodes").glob("*/metadata.yaml"))
