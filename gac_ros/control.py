@@ -107,7 +107,7 @@ class ControlLoop:
     def receive(self, topic: str, message: Any, now: float, ros_now: int | None = None) -> None:
         """Take in a message of an observed topic.
 
-        A message that lacks what the embodiment promises blocks the next decision.
+        One that lacks what the embodiment promises blocks the policy until a good one comes.
 
         Args:
             topic: as in the embodiment.
@@ -125,8 +125,12 @@ class ControlLoop:
             self._bad_topics.pop(topic, None)
 
     def reject(self, topic: str, reason: str) -> None:
-        """Note that bytes of an observed topic were no message; the input stays as old as it is."""
+        """Note that bytes of an observed topic were no message, until a good one comes."""
         self._bad_topics[topic] = reason
+
+    def accept(self, topic: str) -> None:
+        """Take back a `reject`."""
+        self._bad_topics.pop(topic, None)
 
     @property
     def ready(self) -> bool:
@@ -172,7 +176,6 @@ class ControlLoop:
         age = self._frame.age(now)
         causes = self._causes(now)
         observation = self._frame.take()
-        self._bad_topics.clear()
         if Fault.OBSERVATION_MISSING not in causes and not np.isfinite(observation).all():
             causes[Fault.OBSERVATION_NOT_FINITE] = "the observation is not finite"
         events = self.safety.observe(causes, self._judged, now)

@@ -260,7 +260,13 @@ class _Replay:
             fault, raised = Fault(content["fault"]), content["event"] == "raised"
         except (ValueError, KeyError, TypeError) as error:
             raise EpisodeError(f"{self._bag}: '{text}' on {item.topic} is no fault") from error
-        if not raised:
+        if fault is Fault.OBSERVATION_MALFORMED:
+            # Bytes that were no message are not in the bag.
+            if raised:
+                self._loop.reject(item.topic, "as recorded")
+            else:
+                self._loop.accept(item.topic)
+        elif not raised:
             self._loop.safety.clear(fault)
         elif fault.external:
             self._loop.safety.raise_fault(fault, "as recorded", 0.0, lasting=True)
