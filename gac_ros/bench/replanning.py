@@ -36,7 +36,7 @@ Rule = Literal["never", "periodic", "surprised", "hindsight"]
 _RESAMPLES = 10_000
 _SAVE_PERIOD = 10.0  # seconds
 # What twins have in common beside their case.
-_SHARED = ("checkpoint", "disturbance", "starts")
+_SHARED = ("checkpoint", "disturbance", "starts", "seed")
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,7 @@ def run_cells(
     *,
     episodes: int,
     starts: Starts,
+    seed: int = 0,
     hindsight: int = 0,
     file: Path | None = None,
     on_episode: Callable[[], None] = lambda: None,
@@ -112,6 +113,7 @@ def run_cells(
         config: of re-planning; its `when` is the rule's.
         episodes: of each cell.
         starts: `tuning` while settings are chosen, `reporting` for figures.
+        seed: another one gives other starts of that kind.
         hindsight: episodes of the bound; each takes as many roll-outs as there are best plans.
         file: JSON file of the cells; None keeps nothing.
         on_episode: called after each episode, those that were there already included.
@@ -129,10 +131,12 @@ def run_cells(
         for rule, count in counts.items():
             if count == 0 or (rule == "hindsight" and case.disturbance is None):
                 continue
-            cell = book.open(case.name, rule, _settings(case, rule, config, checkpoint, starts))
+            cell = book.open(
+                case.name, rule, _settings(case, rule, config, checkpoint, starts, seed)
+            )
             for _ in range(min(count, len(cell.returns))):
                 on_episode()
-            seeds = [_seed(starts, index) for index in range(len(cell.returns), count)]
+            seeds = [_seed(starts, seed, index) for index in range(len(cell.returns), count)]
             for episode_return, changes in _run(case, rule, config, checkpoint, seeds):
                 cell.returns.append(episode_return)
                 cell.changes.append(changes)
@@ -218,14 +222,19 @@ def _packaged(robot: str) -> Checkpoint:
     return load_checkpoint(path)
 
 
-def _seed(starts: Starts, index: int) -> int:
+def _seed(starts: Starts, seed: int, index: int) -> int:
     if starts == "tuning":
-        return tuning_seed(0, index)
-    return episode_seed(0, index, Purpose.BENCHMARK)
+        return tuning_seed(seed, index)
+    return episode_seed(seed, index, Purpose.BENCHMARK)
 
 
 def _settings(
-    case: Case, rule: Rule, config: ReplanningConfig, checkpoint: Checkpoint, starts: Starts
+    case: Case,
+    rule: Rule,
+    config: ReplanningConfig,
+    checkpoint: Checkpoint,
+    starts: Starts,
+    seed: int,
 ) -> dict[str, Any]:
     what = case.disturbance
     return {
@@ -234,6 +243,7 @@ def _settings(
         "checkpoint": checkpoint.digest,
         "disturbance": None if what is None else [what.kind, what.step, what.speed],
         "starts": starts,
+        "seed": seed,
     }
 
 

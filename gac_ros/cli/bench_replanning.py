@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gac_ros.cli.display import counted_progress, make_console
-from gac_ros.cli.options import ModeName
+from gac_ros.cli.options import ModeName, Seed
 
 if TYPE_CHECKING:
     from gac_ros.bench.replanning import Comparison
@@ -46,6 +46,7 @@ def replanning(
         StartsName,
         typer.Option("--starts", help="tuning: while settings are chosen. reporting: figures."),
     ] = StartsName.REPORTING,
+    seed: Seed = 0,
     period: Annotated[
         int | None, typer.Option("--period", min=1, help="Steps between two looks.")
     ] = None,
@@ -81,6 +82,7 @@ def replanning(
             config,
             episodes=episodes,
             starts=starts.value,
+            seed=seed,
             hindsight=hindsight,
             file=json_file,
             on_episode=advance,

@@ -59,8 +59,8 @@ class ReplanningConfig(BaseModel):
         default=0.5,
         ge=0.0,
         le=1.0,
-        description="When exploiting, the share of samples that start at one of the data's best "
-        "plans instead of the current one.",
+        description="Share of the samples that start at one of the data's best plans instead of "
+        "the current one; none do when exploring.",
     )
     langevin_steps: int = Field(default=20, gt=0, description="Langevin moves of each sample.")
     langevin_step_size: float = Field(

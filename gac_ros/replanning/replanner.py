@@ -99,10 +99,14 @@ class Replanner:
         )
 
     def _starts_of_chains(self, situation: Situation, current: Tensor) -> Tensor:
-        """Where the chains start, (C, N, D): the current plan and, exploiting, the best known."""
+        """Where the chains start, (C, N, D): the current plan and the best known ones.
+
+        A short run from a plan that leads nowhere does not get away from it. Exploring, new plans
+        are wanted, and a run stays with its own.
+        """
         count = self.config.chains
         known = self._best_plans[:0]
-        if situation.plan.mode == "exploit":
+        if situation.plan.mode != "explore":
             known = self._best_plans[: round(self.config.known_share * count)]
         return torch.cat((current.expand(count - len(known), -1, -1), known))
 

@@ -19,7 +19,7 @@ CASE = Case("pointmaze_umaze", "exploit", Disturbance("push", 20, 5.0))
 
 
 def cell(rule: Any, returns: list[float], **settings: Any) -> Cell:
-    shared = {"checkpoint": "a", "disturbance": None, "starts": "tuning"}
+    shared = {"checkpoint": "a", "disturbance": None, "starts": "tuning", "seed": 0}
     changes = [0] * len(returns)
     return Cell(case="c", rule=rule, settings=shared | settings, returns=returns, changes=changes)
 
@@ -42,7 +42,8 @@ def test_twins_are_compared_and_the_interval_holds_their_mean_difference() -> No
 
 
 @pytest.mark.parametrize(
-    "other", [{"checkpoint": "b"}, {"starts": "reporting"}, {"disturbance": ["push", 1, 1.0]}]
+    "other",
+    [{"checkpoint": "b"}, {"starts": "reporting"}, {"seed": 1}, {"disturbance": ["push", 1, 1.0]}],
 )
 def test_what_differs_in_more_than_the_rule_is_not_compared(other: dict[str, Any]) -> None:
     found = compare([cell("never", [0.0, 1.0], **other), cell("surprised", [1.0, 2.0])])

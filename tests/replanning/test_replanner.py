@@ -115,6 +115,9 @@ def test_the_plan_changes_only_when_wanted_allowed_and_promising_enough(
     assert not changes("periodic", replace(fine, step=0))
     assert not changes("periodic", fine, margin=1.5)
     assert not changes("periodic", fine, known=better_plans(checkpoint, 0.0))
+    # Exploring, a run stays with its own plan.
+    exploring = replace(fine, plan=replace(fine.plan, mode="explore"))
+    assert not changes("periodic", exploring)
 
 
 def test_a_plan_that_broke_its_promise_is_believed_that_much_less(checkpoint: Checkpoint) -> None:
