@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
+import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
@@ -26,6 +28,8 @@ METADATA_FILE = "metadata.json"
 _EMBODIMENT_KEY = "gac_embodiment"
 _EPISODE_KEY = "gac_episode"
 _VALID_KEY = "gac_valid"
+# HDF5's library crashes when the disk is full, so that an export stops before.
+_FREE_SPACE = 16 * 2**20
 _ID = re.compile(r"([-\w]+/)*[-\w]+-v\d+")
 
 
@@ -66,9 +70,17 @@ def write_minari(
         }
     )
     saved: list[dict[str, str]] = []
-    storage.update_episodes(_buffers(episodes, saved))
+    storage.update_episodes(_buffers(_while_there_is_room(episodes, folder), saved))
     storage.update_episode_metadata(saved)
     return (MESSAGES_LOST,)
+
+
+def _while_there_is_room(episodes: Iterator[Exchanged], folder: Path) -> Iterator[Exchanged]:
+    for episode in episodes:
+        size = episode.steps.observations.nbytes + episode.steps.actions.nbytes
+        if shutil.disk_usage(folder).free < _FREE_SPACE + 2 * size:
+            raise OSError(errno.ENOSPC, f"less than {_FREE_SPACE >> 20} MiB are left")
+        yield episode
 
 
 def _buffers(episodes: Iterator[Exchanged], saved: list[dict[str, str]]) -> Iterator[EpisodeBuffer]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import episode_bags
@@ -18,7 +19,7 @@ from minari.data_collector.episode_buffer import EpisodeBuffer as MinariEpisode
 from gac_ros.buffer.dataset import EpisodeBuffer
 from gac_ros.buffer.exchange.minari_format import MinariDataset, default_id, find_minari
 from gac_ros.buffer.reader import read_episode
-from gac_ros.errors import ConfigurationError, EmbodimentError, EpisodeError
+from gac_ros.errors import ConfigurationError, EmbodimentError, EpisodeError, OutputError
 
 BOX = spaces.Box(-np.inf, np.inf, (3,), np.float32)
 ACTIONS = spaces.Box(-1.0, 1.0, (2,), np.float32)
@@ -128,6 +129,17 @@ def test_minari_loads_what_we_export(tmp_path: Path, datasets: Path) -> None:
         assert not episode.terminations[:-1].any()
         assert loaded.action_space.contains(episode.actions[0])
     assert [each["seed"] for each in loaded.storage.get_episode_metadata([0, 1])] == [3, 7]
+
+
+def test_an_export_stops_before_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bags = [episode_bags.record(tmp_path / "bags", name) for name in ("a", "b")]
+    free = iter([2**40, 2**20])
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=next(free)))
+    with pytest.raises(OutputError, match="less than 16 MiB are left"):
+        x.there("minari", bags, tmp_path / "set")
+    assert [path.name for path in tmp_path.iterdir()] == ["bags"]
 
 
 def test_the_id_comes_from_the_robot_and_the_folder() -> None:
