@@ -22,7 +22,7 @@ from gac_ros.resources import PACKAGE_DIRECTORY
 
 READY = b"ready"
 LARGEST_MESSAGE = 2**17
-_START_PATIENCE = 60.0
+_START_PATIENCE = 180.0
 _END_PATIENCE = 5.0
 
 

@@ -102,7 +102,7 @@ def measure_jitter(
     """
     found = []
     ticks = round(seconds * RATE)
-    subject = make_subject(folder / "robot", rate=RATE, length=ticks + 10 * _WARM_UP)
+    subject = make_subject(folder / "robot", rate=RATE, length=2 * ticks + 10 * _WARM_UP)
     with open_rig(folder / "logs") as rig:
         controller = rig.start_controller(
             "timed", subject, folder / "episodes", device=device, tick="timer"
@@ -110,7 +110,7 @@ def measure_jitter(
         for name in (IDLE, LOADED):
             with _busy_core(name == LOADED):
                 controller.start_episode()
-                rig.stand.warm_up(controller.port, _WARM_UP, 1.0 / RATE)
+                rig.stand.stream(controller.port, _WARM_UP, 1.0 / RATE)
                 arrivals = []
                 for _ in range(max(1, round(seconds))):
                     count = round(RATE * min(1.0, seconds))

@@ -30,6 +30,7 @@ _LOST = 2.0  # s; an answer that takes longer will not come
 _MOST_LOST = 5  # in one exchange; more is no accident
 _CONNECTION = 60.0  # s
 _QUIET = 0.2  # s without a command: no more are on their way
+_MOST_QUIET_TRIES = 100
 _RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 
 
@@ -150,13 +151,17 @@ class Stand:
         """Send states until commands come for them alone, and wait until the last one is here.
 
         A controller that has not heard of its robot yet sends safe actions, which answer nothing.
+
+        Raises:
+            TransportError: commands keep coming, or a process has ended.
         """
         self.stream(port, count, period)
-        quiet = 0
-        while len(port.arrivals) > quiet:
-            quiet = len(port.arrivals)
+        for _ in range(_MOST_QUIET_TRIES):
+            port.arrivals.clear()
             self._sleep_until(time.perf_counter() + _QUIET)
-        port.arrivals.clear()
+            if not port.arrivals:
+                return
+        raise TransportError("the controller sends commands that answer no state")
 
     def exchange(
         self,

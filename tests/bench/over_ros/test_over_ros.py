@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gac_ros.bench.over_ros.jitter import IDLE, LOADED, measure_jitter
 from gac_ros.bench.over_ros.latency import (
     ECHO,
     RAW_ECHO,
@@ -41,6 +42,17 @@ def test_echoes_and_controllers_answer_every_state_in_turns(tmp_path: Path) -> N
         "p50: controller, recording and re-planning, 50 Hz, times the echo's",
         "p99: controller, recording and re-planning, 50 Hz, times the echo's",
     ]
+
+
+@pytest.mark.usefixtures("ros_domain")
+def test_commands_that_come_by_the_timer_are_watched_idle_and_loaded(tmp_path: Path) -> None:
+    seconds: list[None] = []
+    report = measure_jitter(tmp_path, seconds=0.5, on_second=lambda: seconds.append(None))
+    assert len(seconds) == 2
+    assert [jitter.name for jitter in report.jitters] == [IDLE, LOADED]
+    for jitter in report.jitters:
+        assert jitter.milliseconds.count > 10
+        assert 0.0 <= jitter.milliseconds.low <= jitter.milliseconds.median
 
 
 @pytest.mark.usefixtures("ros_domain")
