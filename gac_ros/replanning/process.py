@@ -22,8 +22,8 @@ from gac_ros.resources import PACKAGE_DIRECTORY
 
 READY = b"ready"
 LARGEST_MESSAGE = 2**17
-_START_PATIENCE = 180.0
-_END_PATIENCE = 5.0
+_START_PATIENCE = 180.0  # seconds; PyTorch takes long to load on a busy machine
+_END_PATIENCE = 5.0  # seconds
 
 
 class PlanningProcess:
