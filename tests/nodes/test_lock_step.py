@@ -12,6 +12,7 @@ from rosbags.rosbag2 import Reader
 
 from gac_ros.buffer.reader import read_episode, read_metadata, read_plan
 from gac_ros.checkpoint import load_checkpoint
+from gac_ros.nodes.parameters import PARAMETERS, Effect
 from gac_ros.planning import Plan
 from tests.nodes.support import SAFE, STEPS, Arm, Client, controller, is_policy
 from tests.ros_support import RosProcess
@@ -272,6 +273,16 @@ def test_parameters_are_refused_with_a_reason(client: Client) -> None:
     assert "read-only" in client.set("autostart", False).reason
     assert "seed" in client.set("seed", -7).reason
     assert client.set("seed", 5).successful
+
+
+def test_each_parameter_takes_effect_while_active_or_is_refused_with_the_reason(
+    client: Client,
+) -> None:
+    reasons = {Effect.START: "read-only", Effect.CONFIGURE: "clean the node up first"}
+    for spec in PARAMETERS:
+        answer = client.set(spec.name, spec.default)
+        assert answer.successful == (spec.effect is Effect.EPISODE), spec.name
+        assert reasons.get(spec.effect, "") in answer.reason
 
 
 @pytest.mark.parametrize("mode", ["explore", "posterior"])
