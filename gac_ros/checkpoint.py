@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,18 @@ class Checkpoint:
                 f"does not fit '{embodiment.name}' (checkpoint against robot): "
                 f"{'; '.join(differences)}; use a checkpoint trained for this robot"
             )
+
+    def with_planner(self, planner: PlannerConfig, best_plans: Tensor | None = None) -> Checkpoint:
+        """The same model, planning in another way: a child that is zero iterations old."""
+        changes = {"parent": self.digest or None, "iterations": 0, "episodes_sha256": None}
+        return replace(
+            self,
+            planner=planner,
+            best_plans=self.best_plans if best_plans is None else best_plans,
+            lineage=self.lineage.model_copy(update=changes),
+            digest="",
+            path=None,
+        )
 
     def make_planner(self, **overrides: Any) -> Planner:
         """A planner with the checkpoint's settings, some of them overridden."""

@@ -263,8 +263,8 @@ def compare_data(node: Node, present: dict[str, str]) -> list[str]:
         node: the checkpoint.
         present: `Episode.content_digest` by id, of the episodes that are there.
     """
-    if node.missing:
-        return []
+    if node.missing or (node.lineage is not None and node.lineage.iterations == 0):
+        return []  # nothing was learned since the parent
     where = node.paths[0]
     if node.episodes is None:
         return [f"{where}: it does not name its episodes"]

@@ -16,6 +16,7 @@ SETTINGS = """
 round_episodes: 1
 evaluation_episodes: 2
 gate_episodes: 1
+plan_trials: 0
 finetune: {iterations: 2, batch_episodes: 2, windows: 2, window_length: 4}
 """
 

@@ -22,6 +22,7 @@ from gac_ros.cli import (
     collect,
     demo,
     evaluate,
+    improve,
     lineage,
     online,
     reference,
@@ -56,6 +57,7 @@ app.command("collect")(collect.collect)
 app.command("train")(train.train)
 app.command("finetune")(train.finetune)
 app.command("online")(online.online)
+app.command("improve")(improve.improve)
 app.command("lineage")(lineage.lineage)
 app.command("evaluate")(evaluate.evaluate)
 app.command("replay")(replay.replay)

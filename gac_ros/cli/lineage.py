@@ -91,12 +91,20 @@ def _lines(node: Node, parent: Node | None) -> list[str]:
         f"  {lineage.method}, {lineage.iterations} iterations, seed {lineage.seed}, "
         f"gac_ros {lineage.package_version}"
     )
+    if lineage.iterations == 0 and parent is not None:
+        # The same weights with another planner.
+        lines[-1] = "  the parent's weights, planning in another way"
+        return [*lines, *_findings(node)]
     lines.append(f"  {_data(node, parent)}")
     changes = _changes(node, parent)
     if changes:
         lines.append(f"  settings: {changes}")
-    lines += [f"  {_score(score)}" for score in node.scores]
-    return lines + [f"  BROKEN: {problem}" for problem in node.problems]
+    return lines + _findings(node)
+
+
+def _findings(node: Node) -> list[str]:
+    scores = [f"  {_score(score)}" for score in node.scores]
+    return scores + [f"  BROKEN: {problem}" for problem in node.problems]
 
 
 def _data(node: Node, parent: Node | None) -> str:

@@ -37,30 +37,60 @@ class KeepName(str, Enum):
     WORST_HALF = "worst-half"
 
 
+Out = Annotated[
+    Path,
+    typer.Option(
+        "--out", help="Folder of the run: a folder a round, results.json and returns.png."
+    ),
+]
+InitialData = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--initial-data",
+        help="Folder of episode bags to begin with; may be given several times.",
+    ),
+]
+Keep = Annotated[
+    KeepName,
+    typer.Option(
+        "--keep",
+        help="Which of them. worst-half: those of the lowest returns, a weak start to improve "
+        "upon.",
+    ),
+]
+Collect = Annotated[
+    StrategyName | None,
+    typer.Option(
+        "--collect",
+        help="How collecting plans are made. explore: for a target return that tunes itself. "
+        "exploit, prior, posterior (Latent Plan Transformer's sampling): what exploration is "
+        "compared with. Default: the settings', explore.",
+    ),
+]
+Episodes = Annotated[
+    int | None,
+    typer.Option("--episodes", min=1, help="To collect in all. Default: the settings', 300."),
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Of starts, plans and trainings.")]
+TransportOption = Annotated[
+    TransportName,
+    typer.Option(
+        "--transport",
+        help="inproc: the control loop in this process. ros: simulator and controller are two "
+        "processes on a real ROS graph.",
+    ),
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Continue the run in --out where it stopped.")
+]
+
+
 def online(
     context: typer.Context,
     robot: Robot,
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out", help="Folder of the run: a folder a round, results.json and returns.png."
-        ),
-    ],
-    initial_data: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--initial-data",
-            help="Folder of episode bags to begin with; may be given several times.",
-        ),
-    ] = None,
-    keep: Annotated[
-        KeepName,
-        typer.Option(
-            "--keep",
-            help="Which of them. worst-half: those of the lowest returns, a weak start to improve "
-            "upon.",
-        ),
-    ] = KeepName.ALL,
+    out: Out,
+    initial_data: InitialData = None,
+    keep: Keep = KeepName.ALL,
     checkpoint: Annotated[
         Path | None,
         typer.Option(
@@ -68,37 +98,17 @@ def online(
             help="Checkpoint or training run to begin with. Default: trained on --initial-data.",
         ),
     ] = None,
-    collect: Annotated[
-        StrategyName | None,
-        typer.Option(
-            "--collect",
-            help="How collecting plans are made. explore: for a target return that tunes itself. "
-            "exploit, prior, posterior (Latent Plan Transformer's sampling): what exploration is "
-            "compared with. Default: the settings', explore.",
-        ),
-    ] = None,
-    episodes: Annotated[
-        int | None,
-        typer.Option("--episodes", min=1, help="To collect in all. Default: the settings', 300."),
-    ] = None,
+    collect: Collect = None,
+    episodes: Episodes = None,
     config: Annotated[
         Path | None,
         typer.Option("--config", help="Settings (*.yaml). Default: config/train/online.yaml."),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of starts, plans and trainings.")] = 0,
-    transport: Annotated[
-        TransportName,
-        typer.Option(
-            "--transport",
-            help="inproc: the control loop in this process. ros: simulator and controller are two "
-            "processes on a real ROS graph.",
-        ),
-    ] = TransportName.INPROC,
+    seed: Seed = 0,
+    transport: TransportOption = TransportName.INPROC,
     mjcf: Mjcf = None,
     device: Device = "cpu",
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue the run in --out where it stopped.")
-    ] = False,
+    resume: Resume = False,
 ) -> None:
     """Get better online: explore, fine-tune, exploit, round after round.
 
@@ -111,8 +121,9 @@ def online(
     """
     from gac_ros.evaluation.threads import one_thread
     from gac_ros.online.config import load_online_config
-    from gac_ros.online.loop import OnlineRequest, run_online
+    from gac_ros.online.loop import run_online
     from gac_ros.online.report import rounds_table
+    from gac_ros.online.request import OnlineRequest
     from gac_ros.online.results import RESULTS_FILE
     from gac_ros.resources import config_directory
 
@@ -137,12 +148,12 @@ def online(
                 resume=resume,
                 command_line=command_line(context),
             ),
-            _Progress(),
+            RoundProgress(),
         )
     console = make_console()
     console.print(rounds_table(rounds, f"{robot}: collecting by {settings.collect}, seed {seed}"))
     console.print(f"Results:    {out / RESULTS_FILE}", soft_wrap=True)
-    _draw(out)
+    draw_rounds(out)
     incumbent = out / rounds[-1].incumbent
     console.print(f"Checkpoint: {incumbent}", soft_wrap=True)
     console.print(
@@ -151,7 +162,8 @@ def online(
     )
 
 
-def _draw(out: Path) -> None:
+def draw_rounds(out: Path) -> None:
+    """Draw the picture of a run and say where it is."""
     from gac_ros.errors import ConfigurationError
     from gac_ros.online.plot import PLOT_FILE, plot_runs
 
@@ -165,7 +177,7 @@ def _draw(out: Path) -> None:
     console.print(f"Picture:    {picture}", soft_wrap=True)
 
 
-class _Progress:
+class RoundProgress:
     """Bars for the stages on stderr, plain lines where that is no terminal; a line a round."""
 
     def __init__(self) -> None:
@@ -173,6 +185,7 @@ class _Progress:
 
     @contextmanager
     def stage(self, name: str, total: int) -> Iterator[Callable[[str], None]]:
+        """A bar or lines for a stage."""
         if not self._console.is_terminal:
             yield _Lines(name, total)
             return
@@ -181,6 +194,7 @@ class _Progress:
             yield lambda words: progress.update(task, advance=1, last=words)
 
     def round_done(self, result: RoundResult) -> None:
+        """A line for a round."""
         from gac_ros.online.report import COLUMNS, row
 
         cells = zip(COLUMNS, row(result), strict=True)

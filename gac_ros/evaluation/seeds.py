@@ -14,6 +14,7 @@ EPISODES_PER_SEED = 1_000_003
 # lie beyond every ordinary collection. No evaluation has them: its purpose is another.
 _FIRST_TUNING_INDEX = 500_000
 _FIRST_ONLINE_INDEX = 250_000
+_FIRST_LIVE_INDEX = 375_000
 # Up to here every episode's seed is below 2**53, so that it survives JSON.
 LARGEST_SEED = 2**31 - 1
 # The purposes that take turns; the benchmark's seeds lie above all of theirs.
@@ -76,6 +77,19 @@ def online_seed(seed: int, index: int) -> int:
     Raises:
         ConfigurationError: as for `episode_seed`, or too many episodes.
     """
-    if index >= _FIRST_TUNING_INDEX - _FIRST_ONLINE_INDEX:
-        raise ConfigurationError("too many episodes for one online run; start another")
-    return episode_seed(seed, _FIRST_ONLINE_INDEX + index, Purpose.COLLECT)
+    return _seed_below(seed, _FIRST_ONLINE_INDEX + index, _FIRST_LIVE_INDEX)
+
+
+def live_seed(seed: int, index: int) -> int:
+    """Seed of the episode `index` in which a candidate is compared or tried on a running robot.
+
+    Raises:
+        ConfigurationError: as for `online_seed`.
+    """
+    return _seed_below(seed, _FIRST_LIVE_INDEX + index, _FIRST_TUNING_INDEX)
+
+
+def _seed_below(seed: int, index: int, end: int) -> int:
+    if index >= end:
+        raise ConfigurationError("too many episodes for one run; start another")
+    return episode_seed(seed, index, Purpose.COLLECT)

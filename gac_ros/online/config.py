@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -12,6 +12,8 @@ from gac_ros.errors import ConfigurationError
 from gac_ros.online.target import Target, TargetConfig
 from gac_ros.planning import Mode, PlannerConfig
 from gac_ros.training.config import TrainingConfig
+
+_Config = TypeVar("_Config", bound=BaseModel)
 
 Strategy = Literal["explore", "exploit", "prior", "posterior"]
 """How collecting plans are made.
@@ -31,6 +33,10 @@ class OnlineConfig(BaseModel):
         episodes: to collect in all.
         round_episodes: collected between two fine-tunings.
         evaluation_episodes: of exploitation after each round, on reporting starts.
+        plan_trials: of the model's best plans, so many are tried on tuning starts after each
+            fine-tuning, and the candidate exploits with the one that did best; 0 leaves it to the
+            planner.
+        plan_trial_starts: of each heat of that; the better half of the plans goes on.
         gate_episodes: starts on which candidate and incumbent are compared; 0 takes every
             candidate.
         gate_confidence: the candidate replaces the incumbent when it is better with this
@@ -54,6 +60,8 @@ class OnlineConfig(BaseModel):
     episodes: int = Field(default=300, gt=0)
     round_episodes: int = Field(default=40, gt=0)
     evaluation_episodes: int = Field(default=50, gt=0)
+    plan_trials: int = Field(default=8, ge=0, le=100)
+    plan_trial_starts: int = Field(default=6, gt=0, le=10)
     gate_episodes: int = Field(default=40, ge=0)
     gate_confidence: float = Field(default=0.8, ge=0.5, lt=1.0)
     after_rejection: Literal["continue", "restart"] = "continue"
@@ -63,7 +71,7 @@ class OnlineConfig(BaseModel):
     target: TargetConfig = TargetConfig()
     initial: TrainingConfig = TrainingConfig()
     finetune: TrainingConfig = TrainingConfig(
-        iterations=300, time_shift=0.5, planner=PlannerConfig(consensus_size=4)
+        iterations=300, time_shift=0.5, best_plans=8, explained_episodes=4
     )
 
     def rounds(self) -> list[int]:
@@ -109,9 +117,14 @@ def load_online_config(path: Path, changes: dict[str, Any]) -> OnlineConfig:
     Raises:
         ConfigurationError: it cannot be read, or a key is unknown or wrong.
     """
+    return read_config(OnlineConfig, path, changes)
+
+
+def read_config(kind: type[_Config], path: Path, changes: dict[str, Any]) -> _Config:
+    """As `load_online_config`, for settings that add to these."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        return OnlineConfig.model_validate({**content, **changes})
+        return kind.model_validate({**content, **changes})
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"])

@@ -15,41 +15,35 @@ round counts once its `round.json` is written.
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 
-from gac_ros import __version__
 from gac_ros.buffer.leases import hold
 from gac_ros.checkpoint import find_checkpoint, load_checkpoint, resolve_device, save_checkpoint
 from gac_ros.embodiment import find_embodiment
-from gac_ros.errors import CheckpointError, ConfigurationError, EpisodeError, OutputError
-from gac_ros.evaluation.evaluate import (
-    EvaluationRequest,
-    evaluate,
-    load_checkpoint_for,
-    open_transport,
-)
-from gac_ros.evaluation.results import EpisodeResult, Transport
 from gac_ros.evaluation.seeds import online_seed, tuning_seed
-from gac_ros.online.config import OnlineConfig, collecting_planner
-from gac_ros.online.experience import Experience, Keep, choose_bags, recorded_seeds
-from gac_ros.online.gate import GateResult, judge
+from gac_ros.lineage import Score, add_score
+from gac_ros.online.config import collecting_planner
+from gac_ros.online.experience import Experience, recorded_seeds
+from gac_ros.online.gate import GateResult, note_gate
+from gac_ros.online.plans import PlanTrials, choose_plan, following, trial_count
+from gac_ros.online.request import Deploy, OnlineRequest, Watch, open_run
 from gac_ros.online.results import (
     RESULTS_FILE,
     ROUND_FILE,
     Collection,
     Exploitation,
+    LiveResult,
     RoundResult,
     read_round,
     write_json,
 )
+from gac_ros.online.stages import Stages
 from gac_ros.online.target import Target, make_target, next_reach
 from gac_ros.online.trainer import KnownPlansTrainer
 from gac_ros.planning import Mode
@@ -59,67 +53,21 @@ from gac_ros.training.run import run_training
 from gac_ros.training.state import known_chains
 from gac_ros.training.trainer import Trainer
 
-RUN_FILE = "run.json"
+# Tuning starts on which plans are tried, beyond those of any gate; so many a round.
+_FIRST_TRIAL = 200_000
+_TRIAL_STARTS = 1000
 
 
-@dataclass(frozen=True)
-class OnlineRequest:
-    """What to run.
-
-    Attributes:
-        robot: packaged name or path of an embodiment file.
-        out: folder of the run.
-        config: see there.
-        seed: of starts, plans and trainings.
-        initial_data: folders of bags to begin with.
-        keep: which of them.
-        checkpoint: model to begin with; None trains one on the initial data.
-        transport: `inproc` or `ros`.
-        mjcf: physics, for a robot that is not packaged.
-        device: where the model runs and is trained.
-        resume: continue the run in `out`.
-        command_line: what the user typed, for the record.
-    """
-
-    robot: str
-    out: Path
-    config: OnlineConfig
-    seed: int = 0
-    initial_data: tuple[Path, ...] = ()
-    keep: Keep = "all"
-    checkpoint: Path | None = None
-    transport: Transport = "inproc"
-    mjcf: Path | None = None
-    device: str = "cpu"
-    resume: bool = False
-    command_line: str = ""
-
-    def identity(self) -> dict[str, Any]:
-        """What must not change when a run is resumed."""
-        return {
-            "robot": self.robot,
-            "seed": self.seed,
-            "initial_data": [str(path) for path in self.initial_data],
-            "keep": self.keep,
-            "checkpoint": None if self.checkpoint is None else str(self.checkpoint),
-            "transport": self.transport,
-            "mjcf": None if self.mjcf is None else str(self.mjcf),
-            "config": self.config.model_dump(mode="json"),
-        }
-
-
-class Watch(Protocol):
-    """Told of the progress."""
-
-    def stage(self, name: str, total: int) -> AbstractContextManager[Callable[[str], None]]:
-        """A stage of `total` parts begins; the callable is called after each, with a few words."""
-
-    def round_done(self, result: RoundResult) -> None:
-        """A round is complete; also told of those that an earlier process completed."""
-
-
-def run_online(request: OnlineRequest, watch: Watch) -> list[RoundResult]:
+def run_online(
+    request: OnlineRequest, watch: Watch, deploy: Deploy | None = None
+) -> list[RoundResult]:
     """Run or resume all rounds.
+
+    Args:
+        request: what to run.
+        watch: told of the progress.
+        deploy: brings accepted candidates to a running robot, whose verdict counts; None takes
+            them as they are.
 
     Raises:
         ConfigurationError: an option or the robot is wrong.
@@ -128,62 +76,23 @@ def run_online(request: OnlineRequest, watch: Watch) -> list[RoundResult]:
         EpisodeError: the data cannot be used.
         TransportError: a process of the ROS transport failed.
     """
-    bags = _open_run(request)
+    bags = open_run(request)
     with hold(bags, request.out):
-        return _Run(request, bags, watch).run()
-
-
-def _open_run(request: OnlineRequest) -> list[Path]:
-    """Write, or on resuming compare, `run.json`; returns the bags to begin with."""
-    path = request.out / RUN_FILE
-    if request.resume:
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            identity, bags = content["request"], [Path(bag) for bag in content["bags"]]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(
-                f"{request.out}: no online run to resume ({RUN_FILE}); leave --resume out"
-            ) from error
-        for key, value in request.identity().items():
-            if identity.get(key) != value:
-                raise ConfigurationError(
-                    f"{path}: the run was started with another {key}; resume it with the same "
-                    "options, or start a new one with another --out"
-                )
-        return bags
-    if path.exists():
-        raise OutputError(
-            f"{request.out} holds an online run already; add --resume to continue it, or choose "
-            "another --out"
-        )
-    if not request.initial_data and request.checkpoint is None:
-        raise ConfigurationError(
-            "online learning needs something to begin with: --initial-data, --checkpoint or both"
-        )
-    # A mistake must not leave a run behind that could only be resumed.
-    embodiment = find_embodiment(request.robot)
-    resolve_device(request.device)
-    if request.checkpoint is not None:
-        load_checkpoint_for(embodiment, request.checkpoint)
-    bags = choose_bags(request.initial_data, request.keep) if request.initial_data else []
-    content = {
-        "request": request.identity(),
-        "bags": [str(bag) for bag in bags],
-        "command_line": request.command_line,
-        "package_version": __version__,
-    }
-    write_json(path, content)
-    return bags
+        return _Run(request, bags, watch, deploy).run()
 
 
 class _Run:
     """One process's part of a run."""
 
-    def __init__(self, request: OnlineRequest, bags: Sequence[Path], watch: Watch) -> None:
+    def __init__(
+        self, request: OnlineRequest, bags: Sequence[Path], watch: Watch, deploy: Deploy | None
+    ) -> None:
         self._request = request
         self._config = request.config
         self._out = request.out
         self._watch = watch
+        self._deploy = deploy
+        self._stages = Stages(request, watch)
         self._embodiment = find_embodiment(request.robot)
         self._experience = Experience(self._embodiment, bags)
         self._results: list[RoundResult] = []
@@ -191,10 +100,13 @@ class _Run:
 
     def run(self) -> list[RoundResult]:
         self._finish(read_round(self._folder(0)) or self._begin())
+        if self._deploy is not None:
+            self._deploy.begin(self._out / self._results[0].incumbent)
         for number, count in enumerate(self._config.rounds(), start=1):
             done = read_round(self._folder(number))
             if done is not None:
                 self._experience.add_collected(self._episodes(number), self._seeds(number, count))
+                self._remember_live(done.live)
             self._finish(done or self._round(number, count))
         return self._results
 
@@ -226,9 +138,10 @@ class _Run:
             gate_steps=0,
             gate=None,
             learner=self._relative(first),
+            accepted_learner=self._relative(first),
             incumbent=self._relative(first),
             incumbent_digest=load_checkpoint(first).digest,
-            exploitation=self._exploitation(first, 0),
+            exploitation=self._report(first, 0),
             next_reach=self._config.target.initial_reach,
             seconds=self._seconds,
         )
@@ -241,25 +154,49 @@ class _Run:
         collection = self._collect(number, count, learner, target)
         with self._timed("train"):
             trainer = self._trainer(self._config.finetune, learner, number)
-            candidate = self._train(trainer, number, f"round {number}: fine-tuning")
+            trained = self._train(trainer, number, f"round {number}: fine-tuning")
+        candidate, trial_steps = self._choose_plan(number, trained)
         gate, gate_steps = self._gate(number, incumbent, candidate)
-        accepted = gate is None or gate.accepted
+        accepted, live = self._take_over(number, candidate, gate)
         chosen = candidate if accepted else incumbent
         restart = not accepted and self._config.after_rejection == "restart"
+        live_seeds = [] if live is None else live.seeds
         return RoundResult(
             round=number,
             collection=collection,
-            episodes=before.episodes + count,
-            steps=before.steps + collection.steps,
-            gate_steps=before.gate_steps + gate_steps,
+            episodes=before.episodes + count + len(live_seeds),
+            steps=before.steps + collection.steps + (0 if live is None else live.steps),
+            gate_steps=before.gate_steps + trial_steps + gate_steps,
             gate=gate,
-            learner=self._relative(incumbent if restart else candidate),
+            live=live,
+            learner=before.accepted_learner if restart else self._relative(trained),
+            accepted_learner=self._relative(trained) if accepted else before.accepted_learner,
             incumbent=self._relative(chosen),
             incumbent_digest=load_checkpoint(chosen).digest,
-            exploitation=self._exploitation(chosen, number) if accepted else before.exploitation,
+            exploitation=self._report(chosen, number) if accepted else before.exploitation,
             next_reach=next_reach(target, collection.reached_share, self._config.target),
             seconds=self._seconds,
         )
+
+    def _take_over(
+        self, number: int, candidate: Path, gate: GateResult | None
+    ) -> tuple[bool, LiveResult | None]:
+        """Whether the candidate is the new incumbent, and how it did on the running robot."""
+        accepted = gate is None or gate.accepted
+        if self._deploy is None:
+            return accepted, None
+        why = "no gate" if gate is None else gate.words
+        if not accepted:
+            self._deploy.refused(candidate, why)
+            return False, None
+        with self._timed("live"):
+            live = self._deploy.take_over(number, candidate, why)
+        self._remember_live(live)
+        return live.kept, live
+
+    def _remember_live(self, live: LiveResult | None) -> None:
+        if live is not None and live.seeds:
+            self._experience.add_collected(self._out / live.episodes, live.seeds)
 
     def _target(self, learner: Path, reach: float) -> Target:
         """What the coming round asks for, from the returns so far."""
@@ -282,9 +219,10 @@ class _Run:
         folder = self._episodes(number)
         done = recorded_seeds(folder, self._embodiment)
         missing = [seed for seed in seeds if seed not in done]
-        request = replace(self._evaluation(path, self._folder(number)), mode=mode, record=True)
+        request = self._stages.evaluation(path, self._folder(number))
         with self._timed("collect"):
-            self._perform(request, missing, f"round {number}: collecting")
+            request = replace(request, mode=mode, record=True)
+            self._stages.perform(request, missing, f"round {number}: collecting")
         episodes = self._experience.add_collected(folder, seeds)
         returns = [e.episode_return for e in episodes if e.episode_return is not None]
         targets = [self._experience.targets.get(seed, target.fallback) for seed in seeds]
@@ -307,7 +245,7 @@ class _Run:
         )
         path = self._folder(number) / "collector"
         if not path.exists():
-            save_checkpoint(replace(checkpoint, planner=planner), path)
+            save_checkpoint(checkpoint.with_planner(planner), path)
         return mode, path
 
     def _trainer(self, config: TrainingConfig, learner: Path | None, number: int) -> Trainer:
@@ -347,65 +285,53 @@ class _Run:
         assert checkpoint.path is not None
         return checkpoint.path
 
+    def _choose_plan(self, number: int, trained: Path) -> tuple[Path, int]:
+        """The trained model with the plan that did best in a few rollouts, and their steps."""
+        checkpoint = load_checkpoint(trained)
+        plans = min(self._config.plan_trials, len(checkpoint.best_plans))
+        if plans < 2:
+            return trained, 0
+        path = self._folder(number) / "candidate"
+        heat = self._config.plan_trial_starts
+        count = trial_count(plans, heat)
+        seeds = [
+            tuning_seed(self._request.seed, _FIRST_TRIAL + number * _TRIAL_STARTS + i)
+            for i in range(plans * heat)
+        ]
+        name = f"round {number}: trying plans"
+        with self._timed("plans"), self._watch.stage(name, count) as advance:
+            tried = PlanTrials(self._stages, checkpoint, self._folder(number) / "plans", advance)
+            chosen = choose_plan(plans, heat, seeds, tried.run)
+        if not path.exists():
+            save_checkpoint(following(checkpoint, checkpoint.best_plans[chosen]), path)
+        return path, tried.steps
+
     def _gate(self, number: int, incumbent: Path, candidate: Path) -> tuple[GateResult | None, int]:
         """Compare on tuning starts that no other round has; returns the robot steps as well."""
         count = self._config.gate_episodes
         if not count:
             return None, 0
         seeds = [tuning_seed(self._request.seed, number * count + i) for i in range(count)]
-        returns, steps = [], 0
         with self._timed("gate"):
-            for path, whose in ((incumbent, "incumbent"), (candidate, "candidate")):
-                request = self._evaluation(path, self._folder(number) / whose)
-                episodes = self._perform(request, seeds, f"round {number}: testing the {whose}")
-                returns.append(_returns(episodes))
-                steps += sum(episode.length for episode in episodes)
-        return judge(returns[0], returns[1], self._config.gate_confidence), steps
+            gate, steps = self._stages.compare(
+                incumbent, candidate, seeds, self._folder(number), f"round {number}"
+            )
+        note_gate(gate, incumbent, candidate)
+        return gate, steps
 
-    def _exploitation(self, checkpoint: Path, number: int) -> Exploitation:
+    def _report(self, checkpoint: Path, number: int) -> Exploitation:
         """On the reporting starts."""
-        count = self._config.evaluation_episodes
-        request = replace(
-            self._evaluation(checkpoint, self._folder(number) / "evaluation"),
-            episodes=count,
-            overwrite=True,
+        with self._timed("evaluate"):
+            out = self._folder(number) / "evaluation"
+            exploitation = self._stages.exploitation(checkpoint, out, f"round {number}")
+        score = Score(
+            purpose="report",
+            episodes=len(exploitation.returns),
+            return_mean=exploitation.return_mean,
+            return_ci95=exploitation.return_ci95,
         )
-        name = f"round {number}: exploiting"
-        with self._timed("evaluate"), self._watch.stage(name, count) as advance:
-            return Exploitation.of(evaluate(request, lambda result: advance(_words(result))))
-
-    def _perform(
-        self, request: EvaluationRequest, seeds: Sequence[int], name: str
-    ) -> list[EpisodeResult]:
-        if not seeds:
-            return []
-        assert request.checkpoint is not None
-        checkpoint = load_checkpoint(request.checkpoint, request.device)
-        results = []
-        with (
-            self._watch.stage(name, len(seeds)) as advance,
-            open_transport(request, checkpoint) as run_one,
-        ):
-            for seed in seeds:
-                results.append(run_one(seed))
-                advance(_words(results[-1]))
-        return results
-
-    def _evaluation(self, checkpoint: Path, out: Path) -> EvaluationRequest:
-        """What all episodes of the run have in common."""
-        return EvaluationRequest(
-            robot=self._request.robot,
-            out=out,
-            episodes=0,
-            seed=self._request.seed,
-            transport=self._request.transport,
-            mode="exploit",
-            checkpoint=checkpoint,
-            mjcf=self._request.mjcf,
-            device=self._request.device,
-            record=False,
-            command_line=self._request.command_line,
-        )
+        add_score(checkpoint, score)
+        return exploitation
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
@@ -426,17 +352,3 @@ class _Run:
     def _relative(self, path: Path) -> str:
         path, out = path.resolve(), self._out.resolve()
         return str(path.relative_to(out) if path.is_relative_to(out) else path)
-
-
-def _returns(episodes: Sequence[EpisodeResult]) -> list[float]:
-    returns = [e.episode_return for e in episodes if e.episode_return is not None]
-    if len(returns) < len(episodes):
-        raise EpisodeError(
-            "the robot's episodes come without a return; online learning needs a reward topic or "
-            "a scoring function in the embodiment"
-        )
-    return returns
-
-
-def _words(result: EpisodeResult) -> str:
-    return "" if result.episode_return is None else f"return {result.episode_return:.1f}"

@@ -84,16 +84,43 @@ class Collection(_Record):
     reached_share: float
 
 
+class LiveResult(_Record):
+    """What became of an accepted candidate on the running robot (`gac improve`).
+
+    Attributes:
+        kept: whether it still acts after its trial.
+        why: in words.
+        returns: of its live episodes.
+        former_returns: of the live episodes of the checkpoint before.
+        differences: of its actions from those taken, by episode in shadow: root mean square, in
+            half ranges.
+        steps: robot steps in all.
+        episodes: folder of the bags, relative to the run's.
+        seeds: of the episodes.
+    """
+
+    kept: bool
+    why: str
+    returns: list[float]
+    former_returns: list[float]
+    differences: list[float]
+    steps: int
+    episodes: str
+    seeds: list[int]
+
+
 class RoundResult(_Record):
     """One round; round 0 is where the run began and collects nothing.
 
     Attributes:
         round: its number.
         collection: what was collected.
-        episodes, steps: collected since the run began.
-        gate_steps: robot steps on tuning starts since the run began.
+        episodes, steps: collected since the run began, live ones included.
+        gate_steps: robot steps on tuning starts (plans tried, gate) since the run began.
         gate: the comparison; None in round 0 or without a gate.
+        live: the trial on the running robot; None without one.
         learner: checkpoint that the next round continues.
+        accepted_learner: checkpoint whose training led to the incumbent.
         incumbent: checkpoint to use, never worse on tuning starts than an earlier one.
         incumbent_digest: of it.
         exploitation: of the incumbent.
@@ -107,7 +134,9 @@ class RoundResult(_Record):
     steps: int
     gate_steps: int
     gate: GateResult | None
+    live: LiveResult | None = None
     learner: str
+    accepted_learner: str
     incumbent: str
     incumbent_digest: str
     exploitation: Exploitation

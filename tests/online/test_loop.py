@@ -17,9 +17,11 @@ from gac_ros.checkpoint import load_checkpoint, save_checkpoint
 from gac_ros.errors import CheckpointError, ConfigurationError, OutputError
 from gac_ros.evaluation.collect import CollectionRequest, collect
 from gac_ros.evaluation.seeds import episode_seed
+from gac_ros.lineage import read_forest
 from gac_ros.online.config import OnlineConfig, Strategy, collecting_planner
-from gac_ros.online.loop import OnlineRequest, run_online
+from gac_ros.online.loop import run_online
 from gac_ros.online.plot import plot_runs, read_rounds
+from gac_ros.online.request import OnlineRequest
 from gac_ros.online.results import RoundResult
 from gac_ros.online.target import Target
 from gac_ros.planning import PlannerConfig
@@ -41,6 +43,8 @@ CONFIG = OnlineConfig.model_validate(
         "round_episodes": 2,
         "evaluation_episodes": 2,
         "gate_episodes": 2,
+        "plan_trials": 3,
+        "plan_trial_starts": 1,
         "initial": {**TRAINING, "model": MODEL},
         "finetune": TRAINING,
     }
@@ -88,7 +92,8 @@ def test_a_run_collects_fine_tunes_and_reports_each_round(
     out, rounds = finished
     assert [r.episodes for r in rounds] == [0, 2, 3]
     assert rounds[2].steps == 900
-    assert rounds[2].gate_steps == 2 * 2 * 2 * 300
+    # In each round three plans on one start (then one is left), and two models on two starts.
+    assert rounds[2].gate_steps == 2 * (3 + 2 * 2) * 300
     assert rounds == read_rounds(out)
     assert set(rounds[1].seconds) >= {"collect", "train", "gate"}
     recorded = list_episodes(out / "round-01" / "episodes")
@@ -106,6 +111,12 @@ def test_lineage_and_chains_go_from_round_to_round(
     assert learners[0].lineage.parent is None
     assert learners[1].lineage.parent == learners[0].digest
     assert learners[2].lineage.parent == learners[1].digest
+    candidate = load_checkpoint(out / "round-02" / "candidate")
+    assert candidate.lineage.parent == learners[2].digest
+    forest = read_forest([out])
+    assert forest.broken == ()
+    (first,) = forest.roots
+    assert first.digest == learners[0].digest
     assert [c.lineage.episodes for c in learners] == [4, 6, 7]
     ids = set(known_chains(out / rounds[2].learner))
     assert {row.episode_id for row in list_episodes(out / "round-01" / "episodes")} < ids
@@ -196,7 +207,8 @@ def test_prior_plans_are_samples_of_the_prior() -> None:
 
 def test_a_run_can_begin_with_a_checkpoint_alone(tmp_path: Path) -> None:
     first = save_checkpoint(untrained_checkpoint(ROBOT), tmp_path / "first")
-    config = CONFIG.model_copy(update={"episodes": 2, "gate_episodes": 0, "collect": "prior"})
+    changes = {"episodes": 2, "gate_episodes": 0, "plan_trials": 0, "collect": "prior"}
+    config = CONFIG.model_copy(update=changes)
     rounds = run_online(
         request(tmp_path / "run", tmp_path, initial_data=(), checkpoint=first, config=config),
         Silent(),

@@ -1,0 +1,250 @@
+"""Which checkpoint acts, which one is tried, and everything that was decided about them.
+
+    steady    an offer: shadow
+    shadow    enough episodes compared: trial, the candidate acts
+    trial     the live return holds: steady; it falls: steady, the former checkpoint acts again
+
+Pure functions on a frozen state; `deployment.folder` keeps it in a file.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timezone
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from gac_ros.evaluation.intervals import t_quantile
+
+Stage = Literal["steady", "shadow", "trial"]
+Event = Literal["started", "refused", "offered", "taken", "confirmed", "rolled back", "failed"]
+
+# Live returns that are kept of a checkpoint; older ones say little about today's robot.
+_RETURNS = 100
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DeploymentConfig(_Frozen):
+    """How a candidate takes over.
+
+    Attributes:
+        shadow_episodes: in which it computes beside the acting checkpoint; 0 leaves that out.
+        trial_episodes: of exploitation, after which it is confirmed.
+        least_episodes: before which the live return is not judged.
+        rollback_confidence: with which the live return must have fallen (one-sided, Welch's t).
+    """
+
+    shadow_episodes: int = Field(default=3, ge=0)
+    trial_episodes: int = Field(default=10, gt=0)
+    least_episodes: int = Field(default=3, gt=1)
+    rollback_confidence: float = Field(default=0.95, ge=0.5, lt=1.0)
+
+
+class Named(_Frozen):
+    """A checkpoint: where it lies, and the digest that it must have."""
+
+    path: str
+    digest: str
+
+
+class Comparison(_Frozen):
+    """The actions of a candidate in shadow against those of the acting checkpoint in one episode.
+
+    Attributes:
+        episode_id: of the bag.
+        steps: actions compared.
+        mean_difference: root mean square over steps and joints, in shares of half the range.
+        largest_difference: of one number.
+        failure: why the candidate gave no action; empty when it did.
+    """
+
+    episode_id: str
+    steps: int
+    mean_difference: float
+    largest_difference: float
+    failure: str = ""
+
+
+class Entry(_Frozen):
+    """A line of the promotions log."""
+
+    time: str
+    event: Event
+    checkpoint: Named
+    why: str
+
+
+class DeploymentState(_Frozen):
+    """See the module's picture.
+
+    Attributes:
+        config: see there.
+        stage: where it stands.
+        acting: acts on the robot.
+        candidate: computes in shadow.
+        former: acted before a trial; acts again when the trial fails.
+        returns: live returns of exploitation with `acting`, the newest last.
+        former_returns: those of `former`.
+        comparisons: of the present shadow, or of the last one.
+        log: everything that was decided, the newest last.
+    """
+
+    config: DeploymentConfig
+    stage: Stage
+    acting: Named
+    candidate: Named | None = None
+    former: Named | None = None
+    returns: tuple[float, ...] = ()
+    former_returns: tuple[float, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
+    log: tuple[Entry, ...] = ()
+
+
+def start(acting: Named, config: DeploymentConfig) -> DeploymentState:
+    """A deployment that begins with a checkpoint."""
+    state = DeploymentState(config=config, stage="steady", acting=acting)
+    return _noted(state, "started", acting, "the first checkpoint")
+
+
+def refuse(state: DeploymentState, candidate: Named, why: str) -> DeploymentState:
+    """Note that a candidate was not good enough to be offered."""
+    return _noted(state, "refused", candidate, why)
+
+
+def offer(state: DeploymentState, candidate: Named, why: str) -> DeploymentState:
+    """Have a candidate compared in shadow, or tried at once where no shadow is wanted.
+
+    A candidate that was still in shadow gives way. During a trial the offer must wait.
+
+    Raises:
+        ValueError: a trial is on.
+    """
+    if state.stage == "trial":
+        raise ValueError("a trial is on")
+    state = _noted(state, "offered", candidate, why)
+    changes = {"stage": "shadow", "candidate": candidate, "comparisons": ()}
+    state = state.model_copy(update=changes)
+    return state if state.config.shadow_episodes else _take(state)
+
+
+def episode_over(
+    state: DeploymentState,
+    acted: str,
+    episode_return: float | None,
+    comparison: Comparison | None = None,
+) -> DeploymentState:
+    """Take in an episode of exploitation.
+
+    Args:
+        state: before it.
+        acted: digest of the checkpoint that acted; of another one than `acting` says nothing.
+        episode_return: None without a label.
+        comparison: with the candidate, where one computed in shadow.
+    """
+    if acted != state.acting.digest:
+        return state
+    if episode_return is not None and math.isfinite(episode_return):
+        returns = (*state.returns, episode_return)[-_RETURNS:]
+        state = state.model_copy(update={"returns": returns})
+    if state.stage == "shadow" and comparison is not None:
+        return _compared(state, comparison)
+    return _judged(state) if state.stage == "trial" else state
+
+
+def failed(state: DeploymentState, candidate: Named, why: str) -> DeploymentState:
+    """Drop a candidate that cannot be used."""
+    if state.candidate != candidate:
+        return state
+    state = state.model_copy(update={"stage": "steady", "candidate": None})
+    return _noted(state, "failed", candidate, why)
+
+
+def _compared(state: DeploymentState, comparison: Comparison) -> DeploymentState:
+    candidate = state.candidate
+    assert candidate is not None
+    state = state.model_copy(update={"comparisons": (*state.comparisons, comparison)})
+    if comparison.failure:
+        return failed(state, candidate, f"in shadow: {comparison.failure}")
+    return state if len(state.comparisons) < state.config.shadow_episodes else _take(state)
+
+
+def _take(state: DeploymentState) -> DeploymentState:
+    """Let the candidate act, on trial."""
+    candidate = state.candidate
+    assert candidate is not None
+    why = "no shadow was wanted"
+    if state.comparisons:
+        mean = float(np.mean([c.mean_difference for c in state.comparisons]))
+        largest = max(c.largest_difference for c in state.comparisons)
+        why = (
+            f"in shadow for {len(state.comparisons)} episodes; its actions differed by "
+            f"{mean:.3f} (root mean square, in half ranges), {largest:.3f} at most"
+        )
+    changes = {
+        "stage": "trial",
+        "acting": candidate,
+        "candidate": None,
+        "former": state.acting,
+        "returns": (),
+        "former_returns": state.returns,
+    }
+    return _noted(state.model_copy(update=changes), "taken", candidate, why)
+
+
+def _judged(state: DeploymentState) -> DeploymentState:
+    """End a trial when enough is known."""
+    former, count = state.former, len(state.returns)
+    assert former is not None
+    if count < state.config.least_episodes:
+        return state
+    if len(state.former_returns) < 2:
+        if count < state.config.trial_episodes:
+            return state
+        return _settled(state, "confirmed", "the former checkpoint has no live returns")
+    before, after = np.mean(state.former_returns), np.mean(state.returns)
+    words = (
+        f"live return {after:.1f} over {count} episodes, {before:.1f} over "
+        f"{len(state.former_returns)} with the former checkpoint"
+    )
+    if _fell(state.former_returns, state.returns, state.config.rollback_confidence):
+        fallen = state.acting
+        changes = {
+            "stage": "steady",
+            "acting": former,
+            "former": None,
+            "returns": state.former_returns,
+            "former_returns": (),
+        }
+        return _noted(state.model_copy(update=changes), "rolled back", fallen, words)
+    if count < state.config.trial_episodes:
+        return state
+    return _settled(state, "confirmed", words)
+
+
+def _settled(state: DeploymentState, event: Event, why: str) -> DeploymentState:
+    changes = {"stage": "steady", "former": None, "former_returns": ()}
+    return _noted(state.model_copy(update=changes), event, state.acting, why)
+
+
+def _fell(before: tuple[float, ...], after: tuple[float, ...], confidence: float) -> bool:
+    """Whether the mean fell, by Welch's test: the two have spreads of their own."""
+    difference = float(np.mean(after) - np.mean(before))
+    if difference >= 0.0:
+        return False
+    first, second = (float(np.var(x, ddof=1)) / len(x) for x in (before, after))
+    if first + second == 0.0:
+        return True
+    spread = first**2 / (len(before) - 1) + second**2 / (len(after) - 1)
+    degrees = max(1, int((first + second) ** 2 / spread))
+    return difference + t_quantile(confidence, degrees) * math.sqrt(first + second) < 0.0
+
+
+def _noted(state: DeploymentState, event: Event, checkpoint: Named, why: str) -> DeploymentState:
+    time = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    entry = Entry(time=time, event=event, checkpoint=checkpoint, why=why)
+    return state.model_copy(update={"log": (*state.log, entry)})

@@ -1,0 +1,95 @@
+"""Which of a model's best plans exploitation follows: told by a few rollouts, not by the critic.
+
+The critic does not rank good plans (docs/model.md), and while successes are few the likelihood has
+little to tell them by. Successive halving (Jamieson and Talwalkar 2016, arXiv 1502.07943): all run
+on the same few starts, the better half goes on to further ones, until one is left.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gac_ros.checkpoint import Checkpoint, save_checkpoint
+from gac_ros.online.stages import Stages, returns_of
+
+Trial = Callable[[int, Sequence[int]], list[float]]
+"""Returns of plan k on the starts of these seeds."""
+
+
+def trial_count(plans: int, heat: int) -> int:
+    """Rollouts that `choose_plan` needs."""
+    total = 0
+    while plans > 1:
+        total += plans * heat
+        plans //= 2
+    return total
+
+
+def choose_plan(plans: int, heat: int, seeds: Sequence[int], trial: Trial) -> int:
+    """Index of the plan that is left.
+
+    Args:
+        plans: how many there are.
+        heat: starts that each heat adds.
+        seeds: of enough starts, the same for all plans of a heat.
+        trial: runs a plan.
+    """
+    returns: dict[int, list[float]] = {index: [] for index in range(plans)}
+    heats = 0
+    while len(returns) > 1:
+        starts = seeds[heats * heat : (heats + 1) * heat]
+        for index in returns:
+            returns[index] += trial(index, starts)
+        # Among equals, the one that the model thinks better of.
+        order = sorted(returns, key=lambda index: (-float(np.mean(returns[index])), index))
+        returns = {index: returns[index] for index in order[: len(order) // 2]}
+        heats += 1
+    return next(iter(returns))
+
+
+def following(checkpoint: Checkpoint, plan: Tensor) -> Checkpoint:
+    """The same model, exploiting with this plan (N, D); its other best plans come after it."""
+    others = checkpoint.best_plans
+    best = torch.cat((plan[None], others[(others != plan).flatten(1).any(1)]))
+    changes = {"start": "consensus", "consensus_size": 1, "exploit_steps": 0}
+    return checkpoint.with_planner(checkpoint.planner.model_copy(update=changes), best)
+
+
+class PlanTrials:
+    """Runs a checkpoint's best plans, by either transport.
+
+    Args:
+        stages: run the episodes.
+        checkpoint: whose plans.
+        folder: for a checkpoint a plan, which nodes can load; removed after use.
+        advance: told of each episode.
+
+    Attributes:
+        steps: robot steps so far.
+    """
+
+    def __init__(
+        self, stages: Stages, checkpoint: Checkpoint, folder: Path, advance: Callable[[str], None]
+    ) -> None:
+        self._stages = stages
+        self._checkpoint = checkpoint
+        self._folder = folder
+        self._advance = advance
+        self.steps = 0
+
+    def run(self, index: int, seeds: Sequence[int]) -> list[float]:
+        """Returns of a plan on the starts of these seeds."""
+        path = self._folder / f"plan-{index:02d}"
+        shutil.rmtree(path, ignore_errors=True)
+        save_checkpoint(following(self._checkpoint, self._checkpoint.best_plans[index]), path)
+        request = self._stages.evaluation(path, self._folder)
+        episodes = self._stages.run(request, seeds, self._advance)
+        shutil.rmtree(self._folder)
+        self.steps += sum(episode.length for episode in episodes)
+        return returns_of(episodes)

@@ -1,0 +1,147 @@
+"""What an online run is asked to do, and the file by which it is resumed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from gac_ros import __version__
+from gac_ros.checkpoint import resolve_device
+from gac_ros.embodiment import find_embodiment
+from gac_ros.errors import CheckpointError, ConfigurationError, OutputError
+from gac_ros.evaluation.evaluate import load_checkpoint_for
+from gac_ros.evaluation.results import Transport
+from gac_ros.online.config import OnlineConfig
+from gac_ros.online.experience import Keep, choose_bags
+from gac_ros.online.results import LiveResult, RoundResult, write_json
+
+RUN_FILE = "run.json"
+
+
+@dataclass(frozen=True)
+class OnlineRequest:
+    """What to run.
+
+    Attributes:
+        robot: packaged name or path of an embodiment file.
+        out: folder of the run.
+        config: see there.
+        seed: of starts, plans and trainings.
+        initial_data: folders of bags to begin with.
+        keep: which of them.
+        checkpoint: model to begin with; None trains one on the initial data.
+        transport: `inproc` or `ros`.
+        mjcf: physics, for a robot that is not packaged.
+        device: where the model runs and is trained.
+        resume: continue the run in `out`.
+        command_line: what the user typed, for the record.
+    """
+
+    robot: str
+    out: Path
+    config: OnlineConfig
+    seed: int = 0
+    initial_data: tuple[Path, ...] = ()
+    keep: Keep = "all"
+    checkpoint: Path | None = None
+    transport: Transport = "inproc"
+    mjcf: Path | None = None
+    device: str = "cpu"
+    resume: bool = False
+    command_line: str = ""
+
+    def identity(self) -> dict[str, Any]:
+        """What must not change when a run is resumed."""
+        return {
+            "robot": self.robot,
+            "seed": self.seed,
+            "initial_data": [str(path) for path in self.initial_data],
+            "keep": self.keep,
+            "checkpoint": None if self.checkpoint is None else str(self.checkpoint),
+            "transport": self.transport,
+            "mjcf": None if self.mjcf is None else str(self.mjcf),
+            "config": self.config.model_dump(mode="json"),
+        }
+
+
+class Watch(Protocol):
+    """Told of the progress."""
+
+    def stage(self, name: str, total: int) -> AbstractContextManager[Callable[[str], None]]:
+        """A stage of `total` parts begins; the callable is called after each, with a few words."""
+
+    def round_done(self, result: RoundResult) -> None:
+        """A round is complete; also told of those that an earlier process completed."""
+
+
+class Deploy(Protocol):
+    """What becomes of a candidate once the gate has judged it."""
+
+    def begin(self, first: Path) -> None:
+        """The run's first incumbent is known; called in every process of the run."""
+
+    def refused(self, candidate: Path, why: str) -> None:
+        """The gate refused it."""
+
+    def take_over(self, number: int, candidate: Path, why: str) -> LiveResult:
+        """The gate accepted it; returns what came of it on the running robot.
+
+        A process that resumes the round calls it again.
+        """
+
+
+def recorded_checkpoint(out: Path) -> Path | None:
+    """The checkpoint that a run began with, when it was given one; None without a run."""
+    try:
+        content = json.loads((out / RUN_FILE).read_text(encoding="utf-8"))
+        path = content["request"]["checkpoint"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # `open_run` says what is wrong
+    return None if path is None else Path(path)
+
+
+def open_run(request: OnlineRequest) -> list[Path]:
+    """Write, or on resuming compare, `run.json`; returns the bags to begin with."""
+    path = request.out / RUN_FILE
+    if request.resume:
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            identity, bags = content["request"], [Path(bag) for bag in content["bags"]]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(
+                f"{request.out}: no online run to resume ({RUN_FILE}); leave --resume out"
+            ) from error
+        for key, value in request.identity().items():
+            if identity.get(key) != value:
+                raise ConfigurationError(
+                    f"{path}: the run was started with another {key}; resume it with the same "
+                    "options, or start a new one with another --out"
+                )
+        return bags
+    if path.exists():
+        raise OutputError(
+            f"{request.out} holds an online run already; add --resume to continue it, or choose "
+            "another --out"
+        )
+    if not request.initial_data and request.checkpoint is None:
+        raise ConfigurationError(
+            "online learning needs something to begin with: --initial-data, --checkpoint or both"
+        )
+    # A mistake must not leave a run behind that could only be resumed.
+    embodiment = find_embodiment(request.robot)
+    resolve_device(request.device)
+    if request.checkpoint is not None:
+        load_checkpoint_for(embodiment, request.checkpoint)
+    bags = choose_bags(request.initial_data, request.keep) if request.initial_data else []
+    content = {
+        "request": request.identity(),
+        "bags": [str(bag) for bag in bags],
+        "command_line": request.command_line,
+        "package_version": __version__,
+    }
+    write_json(path, content)
+    return bags

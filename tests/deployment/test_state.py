@@ -1,0 +1,139 @@
+"""How a candidate takes over, and when the former checkpoint comes back."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from gac_ros.deployment.state import (
+    Comparison,
+    DeploymentConfig,
+    DeploymentState,
+    Named,
+    episode_over,
+    failed,
+    offer,
+    refuse,
+    start,
+)
+
+OLD, NEW, OTHER = (Named(path=f"/{name}", digest=name) for name in ("old", "new", "other"))
+CONFIG = DeploymentConfig(shadow_episodes=2, trial_episodes=5, least_episodes=3)
+
+
+def compared(number: int, failure: str = "") -> Comparison:
+    return Comparison(
+        episode_id=f"e{number}",
+        steps=10,
+        mean_difference=0.1 * number,
+        largest_difference=0.5,
+        failure=failure,
+    )
+
+
+def shadowed(returns: tuple[float, ...] = (10.0, 12.0)) -> DeploymentState:
+    """In shadow, with all episodes but the last."""
+    state = start(OLD, CONFIG)
+    for value in returns[:-1]:
+        state = episode_over(state, "old", value)
+    state = offer(state, NEW, "better")
+    return episode_over(state, "old", returns[-1], compared(1))
+
+
+def on_trial(returns: tuple[float, ...] = (10.0, 12.0)) -> DeploymentState:
+    return episode_over(shadowed(returns), "old", 11.0, compared(3))
+
+
+def events(state: DeploymentState) -> list[str]:
+    return [entry.event for entry in state.log]
+
+
+def test_in_shadow_the_old_one_acts_until_enough_episodes_are_compared() -> None:
+    state = shadowed()
+    assert (state.stage, state.acting, state.candidate) == ("shadow", OLD, NEW)
+    state = episode_over(state, "old", 11.0, compared(3))
+    assert (state.stage, state.acting, state.former) == ("trial", NEW, OLD)
+    assert "2 episodes" in state.log[-1].why
+    assert "0.200" in state.log[-1].why
+
+
+def test_episodes_without_a_comparison_do_not_end_the_shadow() -> None:
+    assert episode_over(shadowed(), "old", 11.0, None).stage == "shadow"
+
+
+def test_a_candidate_that_fails_in_shadow_never_acts() -> None:
+    state = episode_over(shadowed(), "old", 11.0, compared(2, "an action is not finite"))
+    assert (state.stage, state.acting, state.candidate) == ("steady", OLD, None)
+    assert "not finite" in state.log[-1].why
+
+
+def test_a_trial_that_holds_is_confirmed_at_its_end() -> None:
+    state = on_trial()
+    for value in (10.0, 14.0, 9.0, 12.0):
+        state = episode_over(state, "new", value)
+        assert state.stage == "trial"
+    state = episode_over(state, "new", 13.0)
+    assert (state.stage, state.acting, state.former) == ("steady", NEW, None)
+    assert events(state) == ["started", "offered", "taken", "confirmed"]
+    assert state.returns == (10.0, 14.0, 9.0, 12.0, 13.0)
+
+
+def test_a_fallen_live_return_brings_the_former_back_before_the_trial_ends() -> None:
+    state = on_trial()
+    for value in (1.0, 2.0):
+        state = episode_over(state, "new", value)
+        assert state.acting == NEW  # too few to judge
+    state = episode_over(state, "new", 1.5)
+    assert (state.stage, state.acting, state.candidate) == ("steady", OLD, None)
+    assert state.log[-1].event == "rolled back"
+    assert state.log[-1].checkpoint == NEW
+    assert state.returns == (10.0, 12.0, 11.0)
+
+
+def test_a_fall_without_any_spread_counts_and_noise_does_not() -> None:
+    state = on_trial((11.0, 11.0))
+    for value in (5.0, 5.0, 5.0):
+        state = episode_over(state, "new", value)
+    assert state.acting == OLD
+    state = on_trial((0.0, 50.0))
+    for value in (40.0, 0.0, 5.0):
+        state = episode_over(state, "new", value)
+    assert state.acting == NEW
+
+
+def test_without_a_former_return_nothing_can_fall() -> None:
+    config = CONFIG.model_copy(update={"shadow_episodes": 0, "trial_episodes": 3})
+    state = offer(start(OLD, config), NEW, "better")
+    assert (state.stage, state.acting) == ("trial", NEW)
+    for value in (0.0, 0.0, 0.0):
+        state = episode_over(state, "new", value)
+    assert (state.stage, state.acting) == ("steady", NEW)
+    assert "no live returns" in state.log[-1].why
+
+
+def test_episodes_of_somebody_else_and_without_a_return_say_nothing() -> None:
+    state = on_trial()
+    assert episode_over(state, "old", 1.0) == state
+    assert episode_over(state, "new", None) == state
+    assert episode_over(state, "new", math.nan) == state
+
+
+def test_a_better_offer_replaces_one_in_shadow_but_waits_for_a_trial() -> None:
+    state = offer(shadowed(), OTHER, "better still")
+    assert (state.candidate, state.comparisons) == (OTHER, ())
+    with pytest.raises(ValueError, match="trial"):
+        offer(on_trial(), OTHER, "too early")
+
+
+def test_refusals_are_logged_and_change_nothing_else() -> None:
+    state = refuse(start(OLD, CONFIG), NEW, "-3.0 on 20 equal starts")
+    assert (state.stage, state.acting, state.candidate) == ("steady", OLD, None)
+    assert (state.log[-1].event, state.log[-1].why) == ("refused", "-3.0 on 20 equal starts")
+
+
+def test_only_the_present_candidate_can_fail() -> None:
+    assert failed(shadowed(), OTHER, "gone") == shadowed().model_copy(
+        update={"log": failed(shadowed(), OTHER, "gone").log}
+    )
+    assert failed(shadowed(), NEW, "gone").candidate is None

@@ -1,0 +1,39 @@
+"""Which plan a candidate exploits with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from gac_ros.online.plans import choose_plan, following, trial_count
+from tests.toy import untrained_checkpoint
+
+
+def test_the_best_plan_is_left_and_bad_ones_are_tried_the_least() -> None:
+    worth = [1.0, 5.0, 3.0, 9.0, 2.0, 8.0, 0.0, 4.0]
+    tried: list[tuple[int, tuple[int, ...]]] = []
+
+    def trial(index: int, seeds: Sequence[int]) -> list[float]:
+        tried.append((index, tuple(seeds)))
+        return [worth[index] + seed % 2 for seed in seeds]
+
+    assert choose_plan(8, 2, range(100), trial) == 3
+    assert [sum(index == k for index, _ in tried) for k in (3, 5, 1, 6)] == [3, 3, 2, 1]
+    assert sum(len(seeds) for _, seeds in tried) == trial_count(8, 2)
+    # All plans of a heat run on the same starts, and no heat on those of another.
+    assert {seeds for _, seeds in tried} == {(0, 1), (2, 3), (4, 5)}
+
+
+def test_equals_are_left_in_the_order_of_the_model() -> None:
+    assert choose_plan(5, 1, range(10), lambda index, seeds: [0.0] * len(seeds)) == 0
+    assert trial_count(5, 1) == 5 + 2
+
+
+def test_the_candidate_follows_the_chosen_plan_exactly() -> None:
+    checkpoint = untrained_checkpoint("pointmaze_umaze")
+    chosen = checkpoint.best_plans[2]
+    candidate = following(checkpoint, chosen)
+    assert len(candidate.best_plans) == len(checkpoint.best_plans)
+    plan = candidate.make_planner().plan("exploit", 0)
+    assert torch.equal(torch.from_numpy(plan.z0), chosen)
