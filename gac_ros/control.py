@@ -92,6 +92,10 @@ class ControlLoop:
         self._judged = set(_INPUTS)
         self.safety = SafetyStage(embodiment)
 
+    def ask(self, actor: Actor) -> None:
+        """Have another actor decide, from the next episode on."""
+        self._actor = actor
+
     def begin(self) -> tuple[FaultEvent, ...]:
         """Start an episode: forget every message and the last action; returns faults that end."""
         self._frame.clear()

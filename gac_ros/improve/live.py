@@ -1,12 +1,15 @@
-"""A running robot that follows a deployment: here, a simulated one in this process.
+"""A running robot that follows a deployment.
 
-It does what the controller node does with the parameter `deployment`: between episodes it takes
-whom the deployment names, a candidate computes beside who acts, and the deployment is told of
-every episode.
+Over ROS that is the controller node with the parameter `deployment`. The one in this process does
+the same: between episodes it takes whom the deployment names, a candidate computes beside who acts,
+and the deployment is told of every episode.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -16,7 +19,7 @@ from numpy.typing import NDArray
 from gac_ros.deployment.crew import Crew, Follower
 from gac_ros.deployment.folder import DeploymentFolder
 from gac_ros.deployment.shadow import Shadow, plan_in_shadow
-from gac_ros.evaluation.evaluate import describe_actor, make_actor
+from gac_ros.evaluation.evaluate import RunEpisode, describe_actor, make_actor
 from gac_ros.evaluation.results import EpisodeResult
 from gac_ros.evaluation.rollout import run_episode
 from gac_ros.evaluation.threads import one_thread
@@ -27,11 +30,13 @@ from gac_ros.sim import make_robot
 class LiveRobot(Protocol):
     """Runs episodes of exploitation with whoever acts in a deployment."""
 
-    def run(self, seed: int, episodes: Path) -> EpisodeResult:
-        """One episode, recorded in a folder; the deployment knows of it afterwards.
+    def session(self, episodes: Path) -> AbstractContextManager[RunEpisode]:
+        """Run episodes, by their seeds, that are recorded in a folder.
+
+        The deployment knows of an episode when it is returned.
 
         Raises:
-            GacError: the acting checkpoint cannot be used, or the bag not be written.
+            GacError: the acting checkpoint cannot be used, or a bag not be written.
         """
 
 
@@ -80,8 +85,12 @@ class SimulatedLiveRobot:
         self._follower = Follower(folder, self._robot.embodiment, device)
         self._crew: Crew | None = None
 
-    def run(self, seed: int, episodes: Path) -> EpisodeResult:
+    @contextmanager
+    def session(self, episodes: Path) -> Iterator[RunEpisode]:
         """See `LiveRobot`."""
+        yield partial(self._run, episodes)
+
+    def _run(self, episodes: Path, seed: int) -> EpisodeResult:
         crew = self._follower.crew()
         with one_thread():
             if self._crew is None or crew.digests != self._crew.digests:
@@ -93,3 +102,43 @@ class SimulatedLiveRobot:
         comparison = None if shadow is None else shadow.result(result.bag.name)
         self._follower.episode_over(crew.acting.digest, result.episode_return, comparison)
         return result
+
+
+class RosLiveRobot:
+    """A simulator and a controller as processes of their own.
+
+    Args:
+        folder: of the deployment that the controller follows.
+        robot: packaged name or path of an embodiment file.
+        mjcf: physics, for a robot that is not packaged.
+        device: where the models run.
+        logs: folder for the processes' logs.
+    """
+
+    def __init__(
+        self, folder: DeploymentFolder, robot: str, mjcf: Path | None, device: str, logs: Path
+    ) -> None:
+        self._folder = folder
+        self._robot = robot
+        self._mjcf = mjcf
+        self._device = device
+        self._logs = logs
+
+    @contextmanager
+    def session(self, episodes: Path) -> Iterator[RunEpisode]:
+        """See `LiveRobot`."""
+        # The only place here that needs a ROS installation.
+        from gac_ros.evaluation.over_ros.session import SessionRequest, open_session
+
+        request = SessionRequest(
+            robot=self._robot,
+            checkpoint=Path(),
+            deployment=self._folder.directory,
+            mode="exploit",
+            device=self._device,
+            logs=self._logs,
+            episodes=episodes,
+            mjcf=self._mjcf,
+        )
+        with open_session(request) as runner:
+            yield runner.run_episode

@@ -12,7 +12,7 @@ from gac_ros.deployment.folder import DeploymentFolder
 from gac_ros.errors import ConfigurationError
 from gac_ros.evaluation.seeds import tuning_seed
 from gac_ros.improve.config import ImproveConfig
-from gac_ros.improve.live import SimulatedLiveRobot
+from gac_ros.improve.live import LiveRobot, RosLiveRobot, SimulatedLiveRobot
 from gac_ros.improve.promotion import Promotion
 from gac_ros.online.gate import GateResult, note_gate
 from gac_ros.online.loop import run_online
@@ -81,5 +81,8 @@ def judge_candidate(
 def _promotion(request: OnlineRequest, directory: Path, watch: Watch) -> Promotion:
     assert isinstance(request.config, ImproveConfig)
     folder = DeploymentFolder(directory)
-    robot = SimulatedLiveRobot(folder, request.robot, request.mjcf, request.device)
+    arguments = (folder, request.robot, request.mjcf, request.device)
+    robot: LiveRobot = SimulatedLiveRobot(*arguments)
+    if request.transport == "ros":
+        robot = RosLiveRobot(*arguments, request.out / "logs")
     return Promotion(folder, request.config.deployment, robot, request.out, request.seed, watch)

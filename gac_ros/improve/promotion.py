@@ -85,9 +85,14 @@ class Promotion:
         index = len(done)
         total = config.shadow_episodes + config.trial_episodes
         name = f"round {number}: live"
-        with self._watch.stage(name, max(0, total - index)) as advance:
+        if _entries(state, named, _ENDED):
+            return self._result(state, named, candidate, episodes)
+        with (
+            self._watch.stage(name, max(0, total - index)) as advance,
+            self._robot.session(episodes) as run_one,
+        ):
             while not _entries(state, named, _ENDED):
-                result = self._robot.run(live_seed(self._seed, number * _MOST + index), episodes)
+                result = run_one(live_seed(self._seed, number * _MOST + index))
                 if result.episode_return is None:
                     raise EpisodeError(
                         "the robot's episodes come without a return, so that nothing can be told "

@@ -83,7 +83,8 @@ class Completion:
         embodiment: whose `return` counts.
         pool: where the waiting is done.
         inbox: brings the result back to the executor's thread.
-        then: called there with the result.
+        tell: called with the result on that other thread.
+        then: called with it on the executor's.
         logger: of the node.
     """
 
@@ -93,6 +94,7 @@ class Completion:
         embodiment: Embodiment,
         pool: Executor,
         inbox: Inbox,
+        tell: Callable[[Completed], None],
         then: Callable[[Completed], None],
         logger: Any,
     ) -> None:
@@ -100,6 +102,7 @@ class Completion:
         self._embodiment = embodiment
         self._pool = pool
         self._inbox = inbox
+        self._tell = tell
         self._then = then
         self._logger = logger
         self._future: Future[Completed] | None = None
@@ -113,9 +116,16 @@ class Completion:
         """Complete the link's bag."""
         dropped = self._link.dropped
         commit = self._link.commit(metadata)
-        future = self._pool.submit(complete, commit, metadata, self._embodiment, dropped)
+        future = self._pool.submit(self._complete, commit, metadata, dropped)
         self._future = future
         self._inbox.when_done(future, partial(self._done, future))
+
+    def _complete(
+        self, commit: Future[Path] | None, metadata: EpisodeMetadata, dropped: int
+    ) -> Completed:
+        completed = complete(commit, metadata, self._embodiment, dropped)
+        self._tell(completed)
+        return completed
 
     def wait(self) -> None:
         """Wait for the bag and hand over the result now, without the inbox."""

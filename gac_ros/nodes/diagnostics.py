@@ -11,7 +11,6 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from gac_ros.nodes.driver import EpisodeDriver
 from gac_ros.nodes.pilot import Pilot
 from gac_ros.nodes.recorded_link import RecordedLink
-from gac_ros.nodes.robot import LoadedRobot
 from gac_ros.nodes.states import State
 
 
@@ -21,13 +20,11 @@ class Diagnostics:
     def __init__(
         self,
         node: Any,
-        robot: LoadedRobot,
         driver: EpisodeDriver,
         pilot: Pilot,
         link: RecordedLink,
     ) -> None:
         self._node = node
-        self._robot = robot
         self._driver = driver
         self._statistics = pilot.statistics
         self._safety = pilot.safety
@@ -52,7 +49,7 @@ class Diagnostics:
             level=level,
             name=f"{self._node.get_fully_qualified_name()}: control",
             message=message,
-            hardware_id=self._robot.embodiment.name,
+            hardware_id=self._driver.robot.embodiment.name,
             values=[
                 KeyValue(key=key, value=value) for key, value in self._values(now, rate).items()
             ],
@@ -73,7 +70,7 @@ class Diagnostics:
             return level, f"safe action: {counted.safe_reason}"
         if self._safety.active:
             return DiagnosticStatus.ERROR, f"fault: {self._active_faults()}"
-        process = self._robot.planning_process
+        process = self._driver.robot.planning_process
         if process is not None and process.failure:
             return DiagnosticStatus.ERROR, process.failure
         if counted.last_error:
@@ -94,7 +91,7 @@ class Diagnostics:
             "episode id": log.episode_id if log else "",
             "episode steps": str(log.decisions if log else 0),
             "loop rate (Hz)": f"{rate:.1f}",
-            "control rate (Hz)": f"{self._robot.embodiment.control_rate:g}",
+            "control rate (Hz)": f"{self._driver.robot.embodiment.control_rate:g}",
             "overruns": str(counted.overruns),
             "plan age (s)": _age(now, counted.planned),
             "changes of plan": str(counted.changes_of_plan),
@@ -112,7 +109,7 @@ class Diagnostics:
             values["latency p99 (ms)"] = f"{1e3 * p99:.3f}"
         for fault, count in self._safety.raised.items():
             values[f"fault {fault.value}"] = str(count)
-        for channel in self._robot.embodiment.observation:
+        for channel in self._driver.robot.embodiment.observation:
             heard = counted.heard.get(channel.topic)
             values[f"age of {channel.topic} (s)"] = _age(now, heard)
         return values

@@ -13,14 +13,13 @@ from gac_ros.episode import EpisodeMetadata
 from gac_ros.errors import DecodeError, GacError
 from gac_ros.messages import FLOAT64, STRING, deserialize
 from gac_ros.nodes.completion import Completed, Completion
+from gac_ros.nodes.crew import Crew, Prepared
 from gac_ros.nodes.episode_log import Ending, EpisodeLog
 from gac_ros.nodes.inbox import Inbox
 from gac_ros.nodes.parameters import EpisodeRequest, Settings, Tick
 from gac_ros.nodes.pilot import Pilot
 from gac_ros.nodes.recorded_link import RecordedLink
-from gac_ros.nodes.robot import LoadedRobot
 from gac_ros.nodes.states import Hooks, Reply, State
-from gac_ros.planning import Plan
 
 # An episode whose end nobody announces is cut this many seconds after its full length.
 _OVERTIME = 1.0
@@ -38,11 +37,12 @@ class EpisodeDriver:
     Attributes:
         state: where the episode stands.
         log: the running account of the current or last episode.
+        robot: whom the current or last episode has.
     """
 
     def __init__(
         self,
-        robot: LoadedRobot,
+        crew: Crew,
         link: RecordedLink,
         pilot: Pilot,
         inbox: Inbox,
@@ -50,7 +50,9 @@ class EpisodeDriver:
         hooks: Hooks,
         logger: Any,
     ) -> None:
-        self._robot = robot
+        self._crew = crew
+        self._prepared: Prepared | None = None
+        self.robot = robot = crew.robot
         self._link = link
         self._pilot = pilot
         self._inbox = inbox
@@ -63,7 +65,9 @@ class EpisodeDriver:
         overtime = round(_OVERTIME * embodiment.control_rate) if self._end_topic else 0
         self._step_limit = embodiment.episode_length + overtime
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="planner")
-        self._completion = Completion(link, embodiment, self._pool, inbox, self._completed, logger)
+        self._completion = Completion(
+            link, embodiment, self._pool, inbox, self._tell_crew, self._completed, logger
+        )
         self._ending = Ending()
         self._deadline = 0.0
         self.state = State.IDLE
@@ -85,12 +89,7 @@ class EpisodeDriver:
         self.log = EpisodeLog(request)
         self.state = State.PLANNING
         self.announce()
-        future = self._pool.submit(
-            self._robot.planner.plan,
-            request.mode,
-            request.seed,
-            target_return=request.target_return,
-        )
+        future = self._pool.submit(self._crew.prepare, request)
         self._inbox.when_done(future, partial(self._planned, self.log))
         return Reply(True, f"episode {self.log.episode_id} is being planned")
 
@@ -221,12 +220,14 @@ class EpisodeDriver:
 
     # --- the course of an episode -----------------------------------------------------------------
 
-    def _planned(self, log: EpisodeLog, future: Future[Plan]) -> None:
+    def _planned(self, log: EpisodeLog, future: Future[Prepared]) -> None:
         if self.log is not log or self.state is not State.PLANNING:
             return  # discarded meanwhile
         try:
-            log.plan = future.result()
-            self._pilot.begin(log.plan)
+            self._prepared = prepared = future.result()
+            log.plan, log.request = prepared.plan, prepared.request
+            self.robot = prepared.robot
+            self._pilot.begin(prepared)
         except Exception as error:
             details = str(error) if isinstance(error, GacError) else traceback.format_exc()
             self._logger.error(f"episode {log.episode_id} has no plan: {details}")
@@ -258,7 +259,7 @@ class EpisodeDriver:
 
         DDS gives no order across topics, and in lock-step equal seeds give equal plans.
         """
-        actor = self._robot.replanning
+        actor = self.robot.replanning
         if not self._settings.lock_step or actor is None or not actor.counts_rewards:
             return False
         assert self.log is not None
@@ -332,13 +333,24 @@ class EpisodeDriver:
         assert self.log is not None
         return self.log.metadata(
             ending,
-            embodiment=self._robot.embodiment,
-            checkpoint=self._robot.checkpoint,
+            embodiment=self.robot.embodiment,
+            checkpoint=self.robot.checkpoint,
             topics=self._link.topics,
             steps=steps,
             label=self._hooks.label(),
             lock_step=self._settings.lock_step,
         )
+
+    def _tell_crew(self, completed: Completed) -> None:
+        """On the worker thread, so that the deployment knows before anybody hears of the end."""
+        assert self._prepared is not None
+        metadata = completed.metadata.model_copy(
+            update={"episode_return": completed.episode_return}
+        )
+        try:
+            self._crew.episode_over(self._prepared, metadata)
+        except GacError as error:
+            self._logger.error(f"the deployment does not know of this episode: {error}")
 
     def _completed(self, completed: Completed) -> None:
         if completed.error:

@@ -17,6 +17,7 @@ from gac_ros.buffer.recorder import EpisodeRecorder
 from gac_ros.buffer.writer import check_writable
 from gac_ros.embodiment import Embodiment
 from gac_ros.errors import GacError
+from gac_ros.nodes.crew import make_crew
 from gac_ros.nodes.diagnostics import Diagnostics
 from gac_ros.nodes.driver import EpisodeDriver
 from gac_ros.nodes.inbox import Inbox
@@ -26,7 +27,6 @@ from gac_ros.nodes.pilot import Pilot
 from gac_ros.nodes.recorded_link import RecordedLink
 from gac_ros.nodes.repair import start_repair
 from gac_ros.nodes.retention import PERIOD, Retention
-from gac_ros.nodes.robot import load_robot
 from gac_ros.nodes.safeguard import Safeguard
 from gac_ros.nodes.services import EpisodeServices, refuse_impossible_transitions
 from gac_ros.nodes.states import Hooks
@@ -132,22 +132,23 @@ class GacController(LifecycleNode):
 
     def _configure(self) -> None:
         settings = read_settings(self)
-        robot = load_robot(settings)
+        crew = make_crew(settings, self.get_logger())
+        robot = crew.robot
         with ExitStack() as resources:
-            resources.callback(robot.close)
+            resources.callback(crew.close)
             if settings.record_directory is not None:
                 check_writable(settings.record_directory)
             link, recorded = self._make_link(resources, settings, robot.embodiment)
             pilot = Pilot(robot, recorded, settings, self.get_logger())
             hooks = Hooks(self._label, self._forget_label, self._give_up)
             driver = EpisodeDriver(
-                robot, recorded, pilot, self.inbox, settings, hooks, self.get_logger()
+                crew, recorded, pilot, self.inbox, settings, hooks, self.get_logger()
             )
             resources.callback(driver.close)
             link.listen(driver)
             safeguard = Safeguard(self, driver, pilot, recorded, settings, lambda: self._active)
             resources.callback(safeguard.close)
-            diagnostics = Diagnostics(self, robot, driver, pilot, recorded)
+            diagnostics = Diagnostics(self, driver, pilot, recorded)
             resources.callback(diagnostics.close)
             services = EpisodeServices(self, driver, lambda: self._active)
             resources.callback(services.close)

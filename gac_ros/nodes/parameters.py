@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 from rcl_interfaces.msg import (
@@ -104,6 +104,13 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         "checkpoint",
         "",
         "Checkpoint directory or training run; empty: the one packaged for the robot.",
+        Effect.CONFIGURE,
+    ),
+    ParameterSpec(
+        "deployment",
+        "",
+        "Folder in which gac improve says which checkpoint acts; the controller follows it from "
+        "episode to episode. Empty: the parameter 'checkpoint' says it.",
         Effect.CONFIGURE,
     ),
     ParameterSpec(
@@ -240,9 +247,10 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
     ParameterSpec(
         "mode",
         "exploit",
-        "How an episode is planned: exploit, explore or posterior.",
+        "How an episode is planned: exploit, explore or posterior; auto, with a deployment: "
+        "explore, and exploit while a candidate is compared or on trial.",
         Effect.EPISODE,
-        choices=MODES,
+        choices=(*MODES, "auto"),
     ),
     ParameterSpec(
         "seed",
@@ -276,6 +284,7 @@ class Settings:
 
     robot: str
     checkpoint: str
+    deployment: Path | None
     device: str
     torch_threads: int
     lock_step: bool
@@ -295,7 +304,7 @@ class Settings:
 class EpisodeRequest:
     """Parameters of one episode; `target_return` None leaves it to the planner."""
 
-    mode: Mode
+    mode: Mode | Literal["auto"]
     seed: int
     target_return: float | None
 
@@ -343,6 +352,9 @@ def read_settings(node: Any) -> Settings:
     return Settings(
         robot=value("robot"),
         checkpoint=value("checkpoint"),
+        deployment=Path(value("deployment")).expanduser().absolute()
+        if value("deployment")
+        else None,
         device=value("device"),
         torch_threads=value("torch_threads"),
         lock_step=value("lock_step"),

@@ -11,9 +11,11 @@ from gac_ros.control import ControlLoop, Decision
 from gac_ros.errors import DecodeError
 from gac_ros.faults import Fault
 from gac_ros.messages import deserialize
+from gac_ros.nodes.crew import Prepared
 from gac_ros.nodes.parameters import Settings, Tick
 from gac_ros.nodes.recorded_link import RecordedLink
 from gac_ros.nodes.robot import LoadedRobot
+from gac_ros.nodes.shadowed import ShadowedActor
 from gac_ros.nodes.statistics import LoopStatistics
 from gac_ros.planning import Plan
 from gac_ros.replanning.actor import ReplanningActor
@@ -36,6 +38,7 @@ class Pilot:
         self, robot: LoadedRobot, link: RecordedLink, settings: Settings, logger: Any
     ) -> None:
         self._robot = robot
+        self._shadowed: ShadowedActor | None = None
         self._link = link
         self._logger = logger
         self._loop = ControlLoop(robot.embodiment, robot.actor, check_age=not settings.lock_step)
@@ -57,9 +60,12 @@ class Pilot:
         self._looks = 0
         self.statistics = LoopStatistics()
 
-    def begin(self, plan: Plan) -> None:
+    def begin(self, prepared: Prepared) -> None:
         """Follow a plan from now on, and forget what was heard before."""
-        self._robot.actor.follow(plan)
+        self._robot = prepared.robot
+        self._shadowed = prepared.shadowed
+        self._loop.ask(prepared.decider)
+        self._robot.actor.follow(prepared.plan)
         self._begun = self.statistics.planned = time.monotonic()
         self._loop.planned(self._begun)
         self._misses = 0
@@ -148,6 +154,8 @@ class Pilot:
             self.statistics.add_decision(decision, latency, overrun=overrun)
             self._count_misses(late=overrun)
         self.tell()
+        if self._shadowed is not None:
+            self._shadowed.compare()
         if decision.error is not None:
             text = "".join(traceback.format_exception(decision.error))
             self._logger.error(f"the policy failed:\n{text}", throttle_duration_sec=_LOG_INTERVAL)

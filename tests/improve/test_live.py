@@ -102,11 +102,12 @@ def test_a_bad_model_that_came_past_the_gate_is_rolled_back(
     folder.change(partial(offer, candidate=bad, why="for a test"))
     robot = SimulatedLiveRobot(folder, ROBOT, None, "cpu")
     acted = []
-    for index in range(CONFIG.shadow_episodes + CONFIG.trial_episodes):
-        acted.append(folder.read().acting)
-        robot.run(live_seed(0, index), tmp_path / "episodes")
-        if folder.read().stage == "steady":
-            break
+    with robot.session(tmp_path / "episodes") as run_one:
+        for index in range(CONFIG.shadow_episodes + CONFIG.trial_episodes):
+            acted.append(folder.read().acting)
+            run_one(live_seed(0, index))
+            if folder.read().stage == "steady":
+                break
     assert acted[:3] == [name_checkpoint(good)] * 2 + [bad]
     state = folder.read()
     assert state.log[-1].event == "rolled back"
@@ -116,7 +117,8 @@ def test_a_bad_model_that_came_past_the_gate_is_rolled_back(
 def test_the_same_model_differs_in_nothing_in_shadow(good: Path, tmp_path: Path) -> None:
     folder = deployed(tmp_path / "deployment", good)
     folder.change(partial(offer, candidate=name_checkpoint(good), why="itself"))
-    SimulatedLiveRobot(folder, ROBOT, None, "cpu").run(live_seed(0, 0), tmp_path / "episodes")
+    with SimulatedLiveRobot(folder, ROBOT, None, "cpu").session(tmp_path / "bags") as run_one:
+        run_one(live_seed(0, 0))
     (comparison,) = folder.read().comparisons
     assert comparison.largest_difference < 1e-6
 
@@ -128,7 +130,8 @@ def test_a_candidate_that_is_gone_or_another_is_dropped(
     wrong = name_checkpoint(good).model_copy(update={"digest": "0" * 64})
     robot = SimulatedLiveRobot(folder, ROBOT, None, "cpu")
     folder.change(partial(offer, candidate=wrong, why="swapped"))
-    robot.run(live_seed(0, 0), tmp_path / "episodes")
+    with robot.session(tmp_path / "bags") as run_one:
+        run_one(live_seed(0, 0))
     state = folder.read()
     assert (state.stage, state.candidate) == ("steady", None)
     assert state.log[-1].event == "failed"

@@ -33,6 +33,7 @@ class SessionRequest:
         robot: packaged name or path of an embodiment file.
         checkpoint: directory.
         mode: how plans are made.
+        deployment: folder that says which checkpoint acts, in place of `checkpoint`.
         replanning: when they are made again during an episode; None is never.
         device: where the model runs.
         logs: folder for the logs and the parameters of the two processes.
@@ -50,6 +51,7 @@ class SessionRequest:
     mjcf: Path | None = None
     real_time_factor: float | None = None
     replanning: ReplanningConfig | None = None
+    deployment: Path | None = None
 
 
 @contextmanager
@@ -124,7 +126,7 @@ def _controller_parameters(request: SessionRequest) -> dict[str, Any]:
         record["directory"] = str(request.episodes.absolute())
     return {
         "robot": _absolute_robot(request.robot),
-        "checkpoint": str(request.checkpoint.absolute()),
+        **_policy_parameters(request),
         "mode": request.mode,
         "replanning": (request.replanning or ReplanningConfig()).model_dump(),
         "device": request.device,
@@ -132,6 +134,12 @@ def _controller_parameters(request: SessionRequest) -> dict[str, Any]:
         "autostart": True,
         "record": record,
     }
+
+
+def _policy_parameters(request: SessionRequest) -> dict[str, str]:
+    if request.deployment is not None:
+        return {"deployment": str(request.deployment.absolute())}
+    return {"checkpoint": str(request.checkpoint.absolute())}
 
 
 def _absolute_robot(robot: str) -> str:
