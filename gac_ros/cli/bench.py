@@ -14,6 +14,7 @@ from gac_ros.cli import (
     bench_buffer,
     bench_control,
     bench_planner,
+    bench_online,
     bench_plans,
     bench_replanning,
     bench_training,
@@ -33,6 +34,7 @@ app.command("buffer")(bench_buffer.buffer)
 app.command("control")(bench_control.control)
 app.command("soak")(bench_control.soak)
 app.command("planner")(bench_planner.planner)
+app.command("online")(bench_online.online)
 app.command("plans")(bench_plans.plans)
 app.command("replanning")(bench_replanning.replanning)
 app.command("training")(bench_training.training)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from gac_ros.deployment.state import DeploymentConfig
 from gac_ros.online.config import OnlineConfig, read_config
 
 
 class ImproveConfig(OnlineConfig):
-    """See `OnlineConfig`.
+    """See `OnlineConfig`; what the gate refused does not act here, not even to collect.
 
     Attributes:
         deployment: how an accepted candidate takes over on the running robot.
     """
 
+    collector: Literal["learner", "incumbent"] = "incumbent"
     deployment: DeploymentConfig = DeploymentConfig()
 
 

@@ -22,6 +22,8 @@ from gac_ros.online.stages import Stages
 
 # Tuning starts of candidates from elsewhere, beyond those of any round.
 _FIRST_OUTSIDER = 100_000
+# Likewise, their live episodes.
+_FIRST_LIVE = 1000
 
 
 def run_improve(request: OnlineRequest, directory: Path, watch: Watch) -> list[RoundResult]:
@@ -68,14 +70,16 @@ def judge_candidate(
     number = len(state.log)
     seeds = [tuning_seed(request.seed, _FIRST_OUTSIDER + number * count + i) for i in range(count)]
     incumbent = Path(state.acting.path)
-    out = request.out / f"judged-{number:04d}"
-    gate, _ = Stages(request, watch).compare(incumbent, candidate, seeds, out, "judging")
+    name = f"judged-{number:04d}"
+    gate, _ = Stages(request, watch).compare(
+        incumbent, candidate, seeds, request.out / name, "judging"
+    )
     note_gate(gate, incumbent, candidate)
     promotion = _promotion(request, directory, watch)
     if not gate.accepted:
         promotion.refused(candidate, gate.words)
         return gate, None
-    return gate, promotion.take_over(_FIRST_OUTSIDER // 1000 + number, candidate, gate.words)
+    return gate, promotion.go_live(_FIRST_LIVE + number, name, candidate, gate.words)
 
 
 def _promotion(request: OnlineRequest, directory: Path, watch: Watch) -> Promotion:

@@ -18,8 +18,8 @@ from gac_ros.online.results import LiveResult
 from gac_ros.online.stages import words
 
 _ENDED: tuple[Event, ...] = ("confirmed", "rolled back", "failed")
-# Live episodes that one round may have.
-_MOST = 1000
+# So many live starts a round; a longer shadow and trial goes on with those of the next.
+_LIVE_STARTS = 100
 
 
 class Promotion:
@@ -74,25 +74,28 @@ class Promotion:
 
     def take_over(self, number: int, candidate: Path, why: str) -> LiveResult:
         """Offer it and run live episodes until it is confirmed, or no longer acts."""
+        return self.go_live(number, f"round-{number:02d}", candidate, why)
+
+    def go_live(self, number: int, name: str, candidate: Path, why: str) -> LiveResult:
+        """As `take_over`, recording below the run's folder `name`; `number` decides the seeds."""
         named = name_checkpoint(candidate)
         offer = partial(deployment.offer, candidate=named, why=why)
         state = self._folder.change(
             lambda state: state if _entries(state, named, ("offered",)) else offer(state)
         )
-        episodes = self._out / f"round-{number:02d}" / "live"
+        episodes = self._out / name / "live"
         config = state.config
         done = _recorded(episodes)
         index = len(done)
         total = config.shadow_episodes + config.trial_episodes
-        name = f"round {number}: live"
         if _entries(state, named, _ENDED):
             return self._result(state, named, candidate, episodes)
         with (
-            self._watch.stage(name, max(0, total - index)) as advance,
+            self._watch.stage(f"{name}: live", max(0, total - index)) as advance,
             self._robot.session(episodes) as run_one,
         ):
             while not _entries(state, named, _ENDED):
-                result = run_one(live_seed(self._seed, number * _MOST + index))
+                result = run_one(live_seed(self._seed, number * _LIVE_STARTS + index))
                 if result.episode_return is None:
                     raise EpisodeError(
                         "the robot's episodes come without a return, so that nothing can be told "

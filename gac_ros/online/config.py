@@ -43,6 +43,8 @@ class OnlineConfig(BaseModel):
             confidence (one-sided, paired over starts).
         after_rejection: whether the next round fine-tunes and collects with the refused candidate
             (`continue`) or with the incumbent again (`restart`).
+        collector: who collects: the model that learns, whether the gate took it or not, or the
+            incumbent.
         new_chains: what is done with the latent chains of collected episodes: they are `held` at
             the plan that acted, start at that `plan`, or start at a sample of the `prior`.
         online_share: share of the batches drawn from collected episodes; None draws them as all
@@ -65,13 +67,14 @@ class OnlineConfig(BaseModel):
     gate_episodes: int = Field(default=40, ge=0)
     gate_confidence: float = Field(default=0.8, ge=0.5, lt=1.0)
     after_rejection: Literal["continue", "restart"] = "continue"
+    collector: Literal["learner", "incumbent"] = "learner"
     new_chains: Literal["held", "plan", "prior"] = "held"
     online_share: float | None = Field(default=None, gt=0.0, lt=1.0)
     bursts: float = Field(default=0.05, ge=0.0, le=1.0)
     target: TargetConfig = TargetConfig()
     initial: TrainingConfig = TrainingConfig()
     finetune: TrainingConfig = TrainingConfig(
-        iterations=300, time_shift=0.5, best_plans=8, explained_episodes=4
+        iterations=300, time_shift=0.5, best_plans=8, planner=PlannerConfig(consensus_size=4)
     )
 
     def rounds(self) -> list[int]:

@@ -31,7 +31,7 @@ from gac_ros.lineage import Score, add_score
 from gac_ros.online.config import collecting_planner
 from gac_ros.online.experience import Experience, recorded_seeds
 from gac_ros.online.gate import GateResult, note_gate
-from gac_ros.online.plans import PlanTrials, choose_plan, following, trial_count
+from gac_ros.online.plans import PlanTrials, candidate_plans, choose_plan, following, trial_count
 from gac_ros.online.request import Deploy, OnlineRequest, Watch, open_run
 from gac_ros.online.results import (
     RESULTS_FILE,
@@ -151,7 +151,8 @@ class _Run:
         before = self._results[-1]
         learner, incumbent = self._out / before.learner, self._out / before.incumbent
         target = self._target(learner, before.next_reach)
-        collection = self._collect(number, count, learner, target)
+        acts = learner if self._config.collector == "learner" else incumbent
+        collection = self._collect(number, count, acts, target)
         with self._timed("train"):
             trainer = self._trainer(self._config.finetune, learner, number)
             trained = self._train(trainer, number, f"round {number}: fine-tuning")
@@ -212,9 +213,9 @@ class _Run:
         everything = [value for values in rounds for value in values]
         return make_target(recent, max(everything), min(everything), reach, self._config.target)
 
-    def _collect(self, number: int, count: int, learner: Path, target: Target) -> Collection:
+    def _collect(self, number: int, count: int, acts: Path, target: Target) -> Collection:
         """Record the round's episodes that are not there yet."""
-        mode, path = self._collector(number, learner, target)
+        mode, path = self._collector(number, acts, target)
         seeds = self._seeds(number, count)
         folder = self._episodes(number)
         done = recorded_seeds(folder, self._embodiment)
@@ -237,9 +238,9 @@ class _Run:
             reached_share=float(np.mean(np.array(returns) >= np.array(targets))),
         )
 
-    def _collector(self, number: int, learner: Path, target: Target) -> tuple[Mode, Path]:
-        """The learner with the planner that collects, as a checkpoint that nodes can load."""
-        checkpoint = load_checkpoint(learner)
+    def _collector(self, number: int, acts: Path, target: Target) -> tuple[Mode, Path]:
+        """Who acts with the planner that collects, as a checkpoint that nodes can load."""
+        checkpoint = load_checkpoint(acts)
         mode, planner = collecting_planner(
             self._config.collect, checkpoint.planner, target, self._config.bursts
         )
@@ -288,22 +289,23 @@ class _Run:
     def _choose_plan(self, number: int, trained: Path) -> tuple[Path, int]:
         """The trained model with the plan that did best in a few rollouts, and their steps."""
         checkpoint = load_checkpoint(trained)
-        plans = min(self._config.plan_trials, len(checkpoint.best_plans))
-        if plans < 2:
+        if self._config.plan_trials < 2:
             return trained, 0
+        plans = candidate_plans(checkpoint.best_plans, self._config.plan_trials)
         path = self._folder(number) / "candidate"
         heat = self._config.plan_trial_starts
-        count = trial_count(plans, heat)
+        count = trial_count(len(plans), heat)
         seeds = [
             tuning_seed(self._request.seed, _FIRST_TRIAL + number * _TRIAL_STARTS + i)
-            for i in range(plans * heat)
+            for i in range(len(plans) * heat)
         ]
         name = f"round {number}: trying plans"
         with self._timed("plans"), self._watch.stage(name, count) as advance:
-            tried = PlanTrials(self._stages, checkpoint, self._folder(number) / "plans", advance)
-            chosen = choose_plan(plans, heat, seeds, tried.run)
+            folder = self._folder(number) / "plans"
+            tried = PlanTrials(self._stages, checkpoint, plans, folder, advance)
+            chosen = choose_plan(len(plans), heat, seeds, tried.run)
         if not path.exists():
-            save_checkpoint(following(checkpoint, checkpoint.best_plans[chosen]), path)
+            save_checkpoint(following(checkpoint, plans[chosen]), path)
         return path, tried.steps
 
     def _gate(self, number: int, incumbent: Path, candidate: Path) -> tuple[GateResult | None, int]:

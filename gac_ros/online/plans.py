@@ -18,6 +18,9 @@ from torch import Tensor
 from gac_ros.checkpoint import Checkpoint, save_checkpoint
 from gac_ros.online.stages import Stages, returns_of
 
+# Means of so many of the first plans.
+_MEANS = (2, 4, 8)
+
 Trial = Callable[[int, Sequence[int]], list[float]]
 """Returns of plan k on the starts of these seeds."""
 
@@ -53,6 +56,20 @@ def choose_plan(plans: int, heat: int, seeds: Sequence[int], trial: Trial) -> in
     return next(iter(returns))
 
 
+def candidate_plans(best_plans: Tensor, count: int) -> Tensor:
+    """At most `count` plans worth a try, (C, N, D): means of the first ones, then single ones.
+
+    A mean carries what its plans share; but it may lie between two ways to act.
+
+    Args:
+        best_plans: (M, N, D), best first.
+        count: how many.
+    """
+    sizes = [size for size in _MEANS if size <= len(best_plans)]
+    means = [best_plans[:size].mean(0) for size in sizes]
+    return torch.stack([*means, *best_plans])[:count]
+
+
 def following(checkpoint: Checkpoint, plan: Tensor) -> Checkpoint:
     """The same model, exploiting with this plan (N, D); its other best plans come after it."""
     others = checkpoint.best_plans
@@ -62,11 +79,12 @@ def following(checkpoint: Checkpoint, plan: Tensor) -> Checkpoint:
 
 
 class PlanTrials:
-    """Runs a checkpoint's best plans, by either transport.
+    """Runs a checkpoint with one plan or another, by either transport.
 
     Args:
         stages: run the episodes.
-        checkpoint: whose plans.
+        checkpoint: the model.
+        plans: (C, N, D).
         folder: for a checkpoint a plan, which nodes can load; removed after use.
         advance: told of each episode.
 
@@ -75,9 +93,15 @@ class PlanTrials:
     """
 
     def __init__(
-        self, stages: Stages, checkpoint: Checkpoint, folder: Path, advance: Callable[[str], None]
+        self,
+        stages: Stages,
+        checkpoint: Checkpoint,
+        plans: Tensor,
+        folder: Path,
+        advance: Callable[[str], None],
     ) -> None:
         self._stages = stages
+        self._plans = plans
         self._checkpoint = checkpoint
         self._folder = folder
         self._advance = advance
@@ -87,7 +111,7 @@ class PlanTrials:
         """Returns of a plan on the starts of these seeds."""
         path = self._folder / f"plan-{index:02d}"
         shutil.rmtree(path, ignore_errors=True)
-        save_checkpoint(following(self._checkpoint, self._checkpoint.best_plans[index]), path)
+        save_checkpoint(following(self._checkpoint, self._plans[index]), path)
         request = self._stages.evaluation(path, self._folder)
         episodes = self._stages.run(request, seeds, self._advance)
         shutil.rmtree(self._folder)

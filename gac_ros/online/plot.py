@@ -16,15 +16,23 @@ PLOT_FILE = "returns.png"
 
 
 def plot_runs(folders: dict[str, Path], out: Path) -> Path:
+    """As `plot_rounds`, of the runs in these folders, by the name in the legend.
+
+    Raises:
+        EpisodeError: a folder has no results.
+    """
+    return plot_rounds({name: read_rounds(folder) for name, folder in folders.items()}, out)
+
+
+def plot_rounds(runs: dict[str, list[RoundResult]], out: Path) -> Path:
     """Draw exploitation (with its 95 % interval), collected returns and y+ over episodes.
 
     Args:
-        folders: of online runs, by the name in the legend.
+        runs: rounds, by the name in the legend.
         out: picture to write; its suffix decides the format.
 
     Raises:
         ConfigurationError: matplotlib is not installed.
-        EpisodeError: a folder has no results.
         OutputError: the picture cannot be written.
     """
     try:
@@ -38,8 +46,7 @@ def plot_runs(folders: dict[str, Path], out: Path) -> Path:
     figure = Figure(figsize=(9.0, 4.0), layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, sharex=True)
-    for number, (name, folder) in enumerate(folders.items()):
-        rounds = read_rounds(folder)
+    for number, (name, rounds) in enumerate(runs.items()):
         _draw_exploitation(left, rounds, name, f"C{number}")
         _draw_collection(right, rounds, name, f"C{number}")
     left.set(title="exploitation (95 % interval)", xlabel="collected episodes", ylabel="return")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gac_ros.buffer.leases import hold
 from gac_ros.checkpoint import (
+    DESCRIPTION_FILE,
     EPISODES_FILE,
     Checkpoint,
     find_checkpoint,
@@ -110,7 +111,11 @@ def _resume(trainer: Trainer, directory: Path) -> None:
     try:
         newest = find_checkpoint(directory)
     except CheckpointError as error:
-        raise CheckpointError(f"nothing to resume: {error}") from error
+        # Killed between its first save and the link to it.
+        saved = sorted(directory.glob(f"step-*/{DESCRIPTION_FILE}"))
+        if not saved:
+            raise CheckpointError(f"nothing to resume: {error}") from error
+        newest = saved[-1].parent
     checkpoint = load_checkpoint(newest, trainer.device)
     training_state.restore(trainer, training_state.read(newest))
     trainer.model.load_state_dict(checkpoint.model.state_dict())

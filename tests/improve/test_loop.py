@@ -80,7 +80,7 @@ def test_a_circle_killed_while_a_candidate_is_live_goes_on(first: Path, tmp_path
         "out, first = map(Path, sys.argv[1:3])\n"
         "t.improve(out, first, resume=(out / 'run.json').exists())\n"
     )
-    for stage in ("round 1: live", "round 1: live", "round 2: live"):
+    for stage in ("round-01: live", "round-01: live", "round-02: live"):
         process = subprocess.Popen(
             [sys.executable, "-c", script, str(out), str(first)],
             stdout=subprocess.PIPE,

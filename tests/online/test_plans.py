@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from gac_ros.online.plans import choose_plan, following, trial_count
+from gac_ros.online.plans import candidate_plans, choose_plan, following, trial_count
 from tests.toy import untrained_checkpoint
 
 
@@ -37,3 +37,10 @@ def test_the_candidate_follows_the_chosen_plan_exactly() -> None:
     assert len(candidate.best_plans) == len(checkpoint.best_plans)
     plan = candidate.make_planner().plan("exploit", 0)
     assert torch.equal(torch.from_numpy(plan.z0), chosen)
+
+
+def test_means_of_the_first_plans_are_tried_beside_single_ones() -> None:
+    best = torch.arange(5.0)[:, None, None]
+    plans = candidate_plans(best, 6).flatten()
+    assert plans.tolist() == [0.5, 1.5, 0.0, 1.0, 2.0, 3.0]
+    assert candidate_plans(best[:1], 6).flatten().tolist() == [0.0]

@@ -80,6 +80,14 @@ def test_a_run_killed_for_real_resumes_exactly(tmp_path: Path) -> None:
     assert load_checkpoint(tmp_path / "killed").digest == load_checkpoint(tmp_path / "whole").digest
 
 
+def test_a_run_killed_before_its_link_was_made_resumes(tmp_path: Path) -> None:
+    with pytest.raises(InterruptionError):
+        run_training(trainer(), tmp_path, on_step=interrupt_at(6))
+    (tmp_path / "latest").unlink()
+    resumed = run_training(trainer(), tmp_path, resume=True)
+    assert resumed.digest == run_training(trainer(), tmp_path / "whole").digest
+
+
 def test_the_last_step_is_saved_and_old_checkpoints_go(tmp_path: Path) -> None:
     run_training(trainer(), tmp_path)
     assert sorted(path.name for path in tmp_path.glob("step-*")) == [

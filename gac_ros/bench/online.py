@@ -1,0 +1,162 @@
+"""Runs of `gac online` and `gac improve` as files of their own, a table and a picture.
+
+The page keeps its prose: what stands between the two markers is rendered from the files.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gac_ros.bench.files import write_text
+from gac_ros.bench.markdown import markdown_table
+from gac_ros.bench.provenance import commit, processor, versions
+from gac_ros.errors import ConfigurationError, EpisodeError
+from gac_ros.online.plot import plot_rounds
+from gac_ros.online.report import COLUMNS, row, with_interval
+from gac_ros.online.results import RESULTS_FILE, RoundResult
+
+BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+PICTURE = "returns.png"
+# Where the files of a run's folder lie is nobody else's business.
+_PATHS = ("learner", "accepted_learner", "incumbent")
+
+
+@dataclass(frozen=True)
+class OnlineRecord:
+    """A run as it is kept.
+
+    Attributes:
+        name: of the file.
+        command: what the user typed.
+        config: settings.
+        rounds: those that are complete.
+    """
+
+    name: str
+    command: str
+    config: dict[str, Any]
+    rounds: tuple[RoundResult, ...]
+
+    @property
+    def wanted(self) -> int:
+        """Episodes that it was to collect."""
+        return int(self.config["episodes"])
+
+    @property
+    def collected(self) -> int:
+        """Episodes that it has collected; live ones are not among them."""
+        return sum(len(r.collection.returns) for r in self.rounds if r.collection is not None)
+
+
+def keep_run(folder: Path, results: Path) -> Path:
+    """Copy a run's figures to a file named after its folder.
+
+    Raises:
+        EpisodeError: the folder holds no run, or no complete round.
+        OutputError: the file cannot be written.
+    """
+    try:
+        content = json.loads((folder / RESULTS_FILE).read_text(encoding="utf-8"))
+        run, rounds = content["run"], content["rounds"]
+        for entry in rounds:
+            RoundResult.model_validate(entry)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EpisodeError(
+            f"{folder}: holds no run of gac online or gac improve with a complete round "
+            f"({' '.join(str(error).split())[:200]})"
+        ) from error
+    kept = {
+        "command": run["command_line"],
+        "seed": run["seed"],
+        "robot": run["robot"],
+        "keep": run["keep"],
+        "config": run["config"],
+        "rounds": [{k: v for k, v in entry.items() if k not in _PATHS} for entry in rounds],
+        "kept_at_commit": commit(),
+        "versions": versions(),
+        "processor": processor(),
+    }
+    path = results / f"{folder.resolve().name}.json"
+    write_text(path, json.dumps(kept, indent=1) + "\n")
+    return path
+
+
+def read_records(results: Path) -> list[OnlineRecord]:
+    """All runs that are kept, by name.
+
+    Raises:
+        EpisodeError: a file is damaged.
+    """
+    records = []
+    for path in sorted(results.glob("*.json")):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            rounds = [
+                RoundResult.model_validate({**dict.fromkeys(_PATHS, ""), **entry})
+                for entry in content["rounds"]
+            ]
+            records.append(
+                OnlineRecord(path.stem, content["command"], content["config"], tuple(rounds))
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise EpisodeError(f"{path}: is damaged; make it again or remove it") from error
+    return records
+
+
+def write_figures(results: Path, page: Path) -> None:
+    """Draw the picture and put the tables between the page's markers.
+
+    Raises:
+        ConfigurationError: no run is kept, the page has no markers, or matplotlib is missing.
+        OutputError: a file cannot be written.
+    """
+    records = read_records(results)
+    if not records:
+        raise ConfigurationError(f"{results}: no run is kept there; name some with --runs")
+    try:
+        text = page.read_text(encoding="utf-8")
+        before, rest = text.split(BEGIN)
+        _, after = rest.split(END)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"{page}: must have a line '{BEGIN}' and a line '{END}', between which the figures go"
+        ) from error
+    plot_rounds({record.name: list(record.rounds) for record in records}, results / PICTURE)
+    folder = results.relative_to(page.parent) if results.is_relative_to(page.parent) else results
+    lines = [BEGIN, "", *_summary(records), *_details(records, folder), END]
+    write_text(page, before + "\n".join(lines) + after)
+
+
+def _summary(records: Sequence[OnlineRecord]) -> Iterator[str]:
+    headings = ("run", "collected", "of", "at first", "at last", "best round", "collected mean")
+    rows = []
+    for record in records:
+        first, last = record.rounds[0], record.rounds[-1]
+        best = max(record.rounds, key=lambda result: result.exploitation.return_mean)
+        returns = [v for r in record.rounds if r.collection for v in r.collection.returns]
+        mean = f"{sum(returns) / len(returns):.1f}" if returns else "–"
+        cells = [record.name, str(record.collected), str(record.wanted)]
+        cells += [with_interval(r.exploitation) for r in (first, last, best)]
+        rows.append([*cells, mean])
+    yield from markdown_table(headings, rows)
+
+
+def _details(records: Sequence[OnlineRecord], folder: Path) -> Iterator[str]:
+    yield f"![returns over collected episodes]({(folder / PICTURE).as_posix()})"
+    yield ""
+    for record in records:
+        yield f"**{record.name}**, `{record.command}`"
+        yield ""
+        yield from markdown_table(
+            (*COLUMNS, "live"), [[*row(result), _live(result)] for result in record.rounds]
+        )
+
+
+def _live(result: RoundResult) -> str:
+    if result.live is None:
+        return "–"
+    return "confirmed" if result.live.kept else "rolled back"

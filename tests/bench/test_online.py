@@ -1,0 +1,95 @@
+"""Online runs as files, and the page that is rendered from them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gac_ros.cli.app import main
+
+pytestmark = pytest.mark.usefixtures("signals_as_before")
+EXPLOITATION = {
+    "returns": [1.0, 3.0],
+    "return_mean": 2.0,
+    "return_ci95": [0.0, 4.0],
+    "normalized_score_mean": None,
+    "normalized_score_ci95": None,
+}
+
+
+def write_run(folder: Path, *, mean: float) -> Path:
+    first = {
+        "round": 0,
+        "collection": None,
+        "episodes": 0,
+        "steps": 0,
+        "gate_steps": 0,
+        "gate": None,
+        "learner": "/home/somebody/first",
+        "accepted_learner": "/home/somebody/first",
+        "incumbent": "/home/somebody/first",
+        "incumbent_digest": "abc",
+        "exploitation": EXPLOITATION,
+        "next_reach": 1.0,
+        "seconds": {},
+    }
+    collection = {
+        "returns": [5.0, 7.0],
+        "return_mean": 6.0,
+        "steps": 10,
+        "targets": [8.0, 8.0],
+        "target_mean": 8.0,
+        "increment": 1.0,
+        "reach": 1.0,
+        "reached_share": 0.0,
+    }
+    better = {**EXPLOITATION, "return_mean": mean, "return_ci95": [mean - 3.0, mean + 3.0]}
+    second = {**first, "round": 1, "collection": collection, "exploitation": better, "episodes": 2}
+    run = {
+        "command_line": "gac online --out run",
+        "seed": 0,
+        "robot": "toy",
+        "keep": "all",
+        "config": {"episodes": 4},
+    }
+    folder.mkdir(parents=True)
+    (folder / "results.json").write_text(json.dumps({"run": run, "rounds": [first, second]}))
+    return folder
+
+
+def test_figures_go_between_the_markers_and_nothing_else_changes(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    page, results = tmp_path / "page.md", tmp_path / "results"
+    page.write_text("before\n<!-- figures: begin -->\nold\n<!-- figures: end -->\nafter\n")
+    runs = [write_run(tmp_path / "runs" / name, mean=9.5) for name in ("one", "two")]
+    options = ["--results", str(results), "--page", str(page)]
+    assert main(["bench", "online", *map(str, runs), *options]) == 0
+    text = page.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("<!-- figures: end -->\nafter\n")
+    assert "old" not in text
+    assert text.count("9.5 ± 3.0") == 2 * 3  # at last, best, and in the run's own table
+    assert "`gac online --out run`" in text
+    assert (results / "returns.png").stat().st_size > 0
+    assert "somebody" not in (results / "one.json").read_text()
+    # From the files alone the same page comes out.
+    assert main(["bench", "online", *options]) == 0
+    assert page.read_text() == text
+
+
+def test_a_page_without_markers_and_a_folder_without_a_run_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page, results = tmp_path / "page.md", tmp_path / "results"
+    page.write_text("prose")
+    run = write_run(tmp_path / "run", mean=1.0)
+    options = ["--results", str(results), "--page", str(page)]
+    assert main(["bench", "online", str(tmp_path / "none"), *options]) == 2
+    assert main(["bench", "online", *options]) == 2
+    assert main(["bench", "online", str(run), *options]) == 2
+    assert page.read_text() == "prose"
+    errors = capsys.readouterr().err
+    assert "no run is kept there" in errors
+    assert "figures: begin" in errors
