@@ -13,8 +13,8 @@ import typer
 from gac_ros.cli import (
     bench_buffer,
     bench_control,
-    bench_planner,
     bench_online,
+    bench_planner,
     bench_plans,
     bench_replanning,
     bench_training,

@@ -175,7 +175,7 @@ class EpisodeDriver:
         self._pilot.rewarded(reward)
         if self.state is State.ENDING:
             self._finish_when_complete()
-        elif self._settings.lock_step and self._robot.replanning and self._pilot.ready:
+        elif self._settings.lock_step and self.robot.replanning and self._pilot.ready:
             self._inbox.post(self._answer)  # an observation may have waited for this reward
 
     def episode_end(self, data: bytes) -> None:
