@@ -249,7 +249,13 @@ class Matrix:
         self.events.clear()
         self._answerable = 0
         self.streaming = drive
-        self.client.start()
+        self.client.states.clear()
+        reply = self.call("start_episode")
+        assert reply.success, reply.message
+        # By the time that the reply is here it may have begun to run.
+        self.peer.spin_until(
+            lambda: self.client.states and self.client.states[-1]["state"] in ("ready", "running")
+        )
         if drive:
             self._see_the_policy()
 
