@@ -18,7 +18,8 @@ LARGEST_SIZE = 5_000_000
 
 def test_it_is_small_and_holds_no_training_state() -> None:
     files = sorted(packaged_checkpoint(ROBOT).iterdir())
-    assert [file.name for file in files] == ["checkpoint.json", "model.safetensors"]
+    expected = ["checkpoint.json", "episodes.json", "model.safetensors", "scores.json"]
+    assert [file.name for file in files] == expected
     assert sum(file.stat().st_size for file in files) <= LARGEST_SIZE
 
 

@@ -115,9 +115,9 @@ def test_the_bound_is_the_best_of_going_on_and_of_every_known_plan(
 
 
 def test_a_robot_without_a_model_and_a_file_of_something_else_are_refused(tmp_path: Path) -> None:
-    large = Case("pointmaze_large", "exploit", None)
+    without = Case("halfcheetah", "exploit", None)
     with pytest.raises(ConfigurationError, match="no checkpoint is packaged"):
-        run_cells([large], CONFIG, episodes=1, starts="tuning")
+        run_cells([without], CONFIG, episodes=1, starts="tuning")
     file = tmp_path / "other.json"
     file.write_text('{"cells": [{"name": 1}]}')
     with pytest.raises(ConfigurationError, match="another --json"):

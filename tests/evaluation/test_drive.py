@@ -93,7 +93,12 @@ def test_an_interruption_ends_in_the_safe_action(
     bag = episode_bags.record(tmp_path, trajectory=episode_bags.Trajectory.random(2000))
     ros_peer.subscribe(messages.FLOAT64_MULTI_ARRAY, COMMANDS)
     command = [sys.executable, "-m", "gac_ros.cli", "replay", str(bag), "--to-robot", "--yes"]
-    process = subprocess.Popen([*command, "--wait", "60"], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [*command, "--wait", "60"],
+        stdout=subprocess.DEVNULL,
+        # As in a terminal: a suite that runs in the background hands an ignored SIGINT on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     try:
         ros_peer.spin_until(lambda: len(ros_peer.of(COMMANDS)) >= 3)
         process.send_signal(number)

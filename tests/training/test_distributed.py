@@ -104,6 +104,9 @@ def test_two_processes_give_the_loss_curve_the_weights_and_the_chains_of_one(
         # Softmax does not see a bias of all keys: its gradient is rounding, which Adam blows up.
         if key.endswith("key_value.bias"):
             continue
+        # The tokens of a plan that is zero are all alike: it does not matter what is asked of them.
+        if method == "behaviour_cloning" and ("cross_query" in key or "cross_norm" in key):
+            continue
         assert torch.allclose(model[key], value, atol=TOLERANCE), key
     chains = read(folder / method / "latest").tensors["chains"]
     assert torch.allclose(chains, one.chains, atol=TOLERANCE)
