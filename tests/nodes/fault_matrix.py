@@ -30,7 +30,7 @@ from tests.ros_support import RosPeer, ros_class
 
 RATE = 20.0
 MAX_STEP = 0.4  # of a command from one period to the next
-RAMP_STEP = 0.02
+RAMP_STEP = 0.0125  # never from one ordinary action to another
 WATCHED = 6  # commands under a fault, and as many after its cause has gone
 MAX_PLAN_AGE = 8.0
 _MOMENTS = (Fault.CLOCK_JUMPED, Fault.DEADLINE_MISSED)
