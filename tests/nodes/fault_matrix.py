@@ -264,12 +264,12 @@ class Matrix:
         self.position, self.joints, self.lateness, self.garbage = 0.0, JOINTS, 0.0, False
         while self._strangers:
             self.strange(False)
-        if not self.call("reset_faults").success:
-            self.press(False)
-            self.peer.spin_until(self._reset_works)
-        if self.client.states[-1]["state"] != "idle":
+        if self.client.states and self.client.states[-1]["state"] != "idle":
             self.client.request("discard_episode")
             self.client.until("idle")
+        if not self._reset_works():
+            self.press(False)
+            self.peer.spin_until(self._reset_works)
 
     def _wait_for(self, what: str, fault: Fault) -> dict[str, Any]:
         def found() -> list[dict[str, Any]]:

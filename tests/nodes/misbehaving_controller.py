@@ -20,7 +20,7 @@ NOT_FINITE, TOO_LONG, TOO_LARGE, TOO_FAST, TOO_JERKY, RAISE, SLOW, STALL = range
 LATE = 0.06  # s, more than a control period of the matrix
 STALL_TIME = 3.5  # s
 LOWEST, STEPS = 0.30, 4
-ORDINARY = [LOWEST + 0.01 * number for number in range(STEPS)]
+ORDINARY = [LOWEST + 0.004 * number for number in range(STEPS)]
 
 
 def misbehave() -> None:
