@@ -17,7 +17,13 @@ pytestmark = pytest.mark.usefixtures("ros_domain")
 def test_both_transports_collect_learn_and_report_the_same(tmp_path: Path) -> None:
     first = save_checkpoint(untrained_checkpoint(ROBOT), tmp_path / "first")
     config = CONFIG.model_copy(
-        update={"episodes": 2, "round_episodes": 1, "evaluation_episodes": 1, "gate_episodes": 1}
+        update={
+            "episodes": 1,
+            "round_episodes": 1,
+            "evaluation_episodes": 1,
+            "gate_episodes": 1,
+            "plan_trials": 2,
+        }
     )
     over_ros, in_process = (
         run_online(
