@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -115,9 +117,9 @@ def unfinished(path: Path) -> EpisodeSummaryRow:
 def bytes_of(path: Path) -> int:
     """Bytes of a folder's files; those renamed or removed meanwhile count for nothing."""
     total = 0
-    for entry in path.rglob("*"):
-        try:
-            total += entry.stat().st_size if entry.is_file() else 0
-        except OSError:
-            continue
+    # Unlike a glob, a walk goes on where a folder is gone by the time that it gets there.
+    for folder, _, files in os.walk(path):
+        for name in files:
+            with suppress(OSError):
+                total += Path(folder, name).stat().st_size
     return total

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from gac_ros.buffer.index import indexed_rows
@@ -32,8 +33,23 @@ def list_episodes(
     directory = local_folder(directory)
     if (directory / METADATA_FILE).exists():
         return [examine(directory)]
+    # Before the complete ones: what is completed meanwhile is then seen twice, not never.
+    recorded = _unfinished_rows(directory / RECORDING)
     rows = indexed_rows(directory, on_bag)
-    recording = directory / RECORDING
-    if recording.is_dir():
-        rows += [unfinished(entry) for entry in recording.iterdir() if entry.is_dir()]
+    complete = {row.episode_id for row in rows}
+    rows += [row for row in recorded if row.episode_id not in complete]
     return sorted(rows, key=lambda row: (row.episode_id, row.state))
+
+
+def _unfinished_rows(recording: Path) -> list[EpisodeSummaryRow]:
+    try:
+        entries = list(recording.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    rows = []
+    for entry in entries:
+        # Completed or discarded by now, if it is gone.
+        with suppress(FileNotFoundError, NotADirectoryError):
+            if entry.is_dir():
+                rows.append(unfinished(entry))
+    return rows
