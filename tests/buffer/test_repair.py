@@ -26,6 +26,7 @@ from gac_ros.buffer.summary import list_episodes
 from gac_ros.buffer.writer import METADATA_FILE, RECORDING, EpisodeWriter
 from gac_ros.episode import Episode
 from gac_ros.errors import OutputError
+from tests.disks import small_disk
 
 STEPS = 40
 TRAJECTORY = Trajectory.random(STEPS)
@@ -457,18 +458,9 @@ def test_a_recording_process_that_is_killed_loses_no_more_than_its_last_moments(
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A real file system of 1 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)],
-        capture_output=True,
-        check=False,
-    ).returncode:
-        pytest.skip("mounting needs root")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", 1) as folder:
+        yield folder
 
 
 def fill_up(directory: Path) -> OutputError:
@@ -484,28 +476,28 @@ def fill_up(directory: Path) -> OutputError:
 
 
 def test_an_episode_that_filled_the_disk_is_recovered_once_there_is_room(
-    small_disk: Path, tmp_path: Path
+    disk: Path, tmp_path: Path
 ) -> None:
-    assert "No space left on device" in str(fill_up(small_disk))
+    assert "No space left on device" in str(fill_up(disk))
 
-    (failed,) = repair_buffer(small_disk)
+    (failed,) = repair_buffer(disk)
     assert failed.state == "failed"
     assert "No space left on device" in failed.problem
-    assert failed.original == small_disk / RECORDING / "full"
-    assert not (small_disk / "full").exists()
-    subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
-    (repaired,) = repair_buffer(small_disk)
+    assert failed.original == disk / RECORDING / "full"
+    assert not (disk / "full").exists()
+    subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True)
+    (repaired,) = repair_buffer(disk)
 
     assert repaired.state == "recovered"
     assert repaired.steps > 300
-    assert_beginning(read_episode(small_disk / "full"), Trajectory.random(4000))
+    assert_beginning(read_episode(disk / "full"), Trajectory.random(4000))
 
 
-def test_a_folder_that_cannot_be_written_is_one_clear_error(small_disk: Path) -> None:
-    unfinished(small_disk)
-    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+def test_a_folder_that_cannot_be_written_is_one_clear_error(disk: Path) -> None:
+    unfinished(disk)
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
 
     with pytest.raises(OutputError, match=r"cannot be repaired \(Read-only file system\)"):
-        repair_buffer(small_disk)
+        repair_buffer(disk)
 
-    assert [row.state for row in list_episodes(small_disk)] == ["unfinished"]
+    assert [row.state for row in list_episodes(disk)] == ["unfinished"]

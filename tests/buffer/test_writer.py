@@ -282,7 +282,6 @@ def test_a_folder_below_a_file_is_one_clear_error(tmp_path: Path) -> None:
         check_writable(tmp_path / "file")
 
 
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
 def test_a_folder_nobody_can_write_is_one_clear_error() -> None:
     with pytest.raises(OutputError, match=r"/proc/episodes.*choose another folder"):
         EpisodeWriter(Path("/proc/episodes"), "episode", TYPES)

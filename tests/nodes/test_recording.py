@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from gac_ros.buffer.summary import list_episodes
 from gac_ros.nodes.repair import start_repair
 from gac_ros.nodes.retention import Retention
 from tests.buffer import episode_bags
+from tests.disks import small_disk
 from tests.nodes.support import Arm, Client, controller, write_checkpoint
 from tests.ros_support import RosPeer
 
@@ -27,15 +27,9 @@ def small_model(contract: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A real file system of 4 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("mounting needs root")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", 4) as folder:
+        yield folder
 
 
 def test_an_episode_whose_controller_was_killed_is_recovered_by_the_next_one(
@@ -85,7 +79,7 @@ def test_an_episode_whose_controller_was_killed_is_recovered_by_the_next_one(
 
 
 def test_an_episode_ends_in_time_when_the_disk_fills_up(
-    contract: Path, small_model: Path, small_disk: Path, arm: Arm, client: Client, peer: RosPeer
+    contract: Path, small_model: Path, disk: Path, arm: Arm, client: Client, peer: RosPeer
 ) -> None:
     arm.forget()
     client.states.clear()
@@ -93,7 +87,7 @@ def test_an_episode_ends_in_time_when_the_disk_fills_up(
         robot=contract,
         checkpoint=small_model,
         autostart=True,
-        record__directory=small_disk,
+        record__directory=disk,
         record__sync_period=0.001,
         record__min_free_space=2.0,
     ) as process:
@@ -102,7 +96,7 @@ def test_an_episode_ends_in_time_when_the_disk_fills_up(
         client.start()
         arm.observe()
         client.until("running")
-        (small_disk / "something else").write_bytes(bytes(5 * 2**19))
+        (disk / "something else").write_bytes(bytes(5 * 2**19))
         arm.stream(True)
         state = client.until("idle")
         arm.stream(False)

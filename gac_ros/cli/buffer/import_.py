@@ -27,109 +27,123 @@ class Steps(str, Enum):
 
 
 _RECORDING = "Of a recording: "
+_MAX_HOLD = 0.5
+
+Source = Annotated[
+    Path,
+    typer.Argument(
+        help="A recording: a folder of `ros2 bag record`, or a file *.mcap or *.db3. Or a data "
+        "set: the folder of one of Minari or LeRobot (v3), or step arrays (*.npz): "
+        "observations (T+1 an episode), actions, rewards, lengths, terminated, truncated, and "
+        "perhaps env_id and note."
+    ),
+]
+RobotOfData = Annotated[
+    str,
+    typer.Option(
+        "--robot",
+        help="The robot the data are of: a packaged one, or an embodiment file (*.yaml).",
+    ),
+]
+Out = Annotated[Path, typer.Option("--out", help="Folder that receives one bag an episode.")]
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", min=1, help="Of a data set: only the first so many episodes."),
+]
+Policy = Annotated[str, typer.Option("--policy", help="Who acted, for the bags' metadata.")]
+Observation = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--observation",
+        metavar="KEY",
+        help="Of a Minari data set whose observations are a dictionary, or of a LeRobot one: "
+        "the part that the robot observes; repeat it for several, in the embodiment's order.",
+    ),
+]
+CutEvent = Annotated[
+    str | None,
+    typer.Option(
+        "--cut-event",
+        metavar="TOPIC",
+        help=_RECORDING + "a topic that tells where episodes start and end: String (start, "
+        "end, terminated, truncated, success, failure, discard), Bool, or Empty. Without any "
+        "--cut the embodiment's episode_end_topic; if that was not recorded, the whole is one "
+        "episode.",
+    ),
+]
+CutGap = Annotated[
+    float | None,
+    typer.Option(
+        "--cut-gap",
+        metavar="SECONDS",
+        help=_RECORDING + "a longer pause of the commands ends an episode.",
+    ),
+]
+CutTable = Annotated[
+    Path | None,
+    typer.Option(
+        "--cut-table",
+        metavar="FILE",
+        help=_RECORDING + "*.csv or *.yaml with start and end (seconds from the first "
+        "message, or dates) of each episode, and perhaps return, outcome, success, "
+        "terminated, truncated.",
+    ),
+]
+Namespace = Annotated[
+    str, typer.Option("--namespace", help=_RECORDING + "the robot's namespace in it.")
+]
+Topic = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--topic",
+        metavar="NAME=RECORDED",
+        help=_RECORDING + "a topic of the embodiment that was called otherwise. Repeatable.",
+    ),
+]
+StepsOption = Annotated[
+    Steps,
+    typer.Option(
+        "--steps",
+        help=_RECORDING + "a step at the control rate, or at each command, whatever the rate.",
+    ),
+]
+MaxHold = Annotated[
+    float,
+    typer.Option(
+        "--max-hold",
+        min=0.0,
+        metavar="SECONDS",
+        help=_RECORDING + "how long a command stands for those that did not come; later steps "
+        "are not learnt from.",
+    ),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help=_RECORDING + "only report what would be imported.")
+]
+ReportFile = Annotated[
+    Path | None,
+    typer.Option("--report", metavar="FILE", help=_RECORDING + "write the report as JSON."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help=_RECORDING + "print the report as JSON.")]
 
 
 def import_episodes(
-    source: Annotated[
-        Path,
-        typer.Argument(
-            help="A recording: a folder of `ros2 bag record`, or a file *.mcap or *.db3. Or a data "
-            "set: the folder of one of Minari or LeRobot (v3), or step arrays (*.npz): "
-            "observations (T+1 an episode), actions, rewards, lengths, terminated, truncated, and "
-            "perhaps env_id and note."
-        ),
-    ],
-    robot: Annotated[
-        str,
-        typer.Option(
-            "--robot",
-            help="The robot the data are of: a packaged one, or an embodiment file (*.yaml).",
-        ),
-    ],
-    out: Annotated[Path, typer.Option("--out", help="Folder that receives one bag an episode.")],
-    limit: Annotated[
-        int | None,
-        typer.Option("--limit", min=1, help="Of a data set: only the first so many episodes."),
-    ] = None,
-    policy: Annotated[
-        str, typer.Option("--policy", help="Who acted, for the bags' metadata.")
-    ] = "imported",
-    observation: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--observation",
-            metavar="KEY",
-            help="Of a Minari data set whose observations are a dictionary, or of a LeRobot one: "
-            "the part that the robot observes; repeat it for several, in the embodiment's order.",
-        ),
-    ] = None,
-    cut_event: Annotated[
-        str | None,
-        typer.Option(
-            "--cut-event",
-            metavar="TOPIC",
-            help=_RECORDING + "a topic that tells where episodes start and end: String (start, "
-            "end, terminated, truncated, success, failure, discard), Bool, or Empty. Without any "
-            "--cut the embodiment's episode_end_topic; if that was not recorded, the whole is one "
-            "episode.",
-        ),
-    ] = None,
-    cut_gap: Annotated[
-        float | None,
-        typer.Option(
-            "--cut-gap",
-            metavar="SECONDS",
-            help=_RECORDING + "a longer pause of the commands ends an episode.",
-        ),
-    ] = None,
-    cut_table: Annotated[
-        Path | None,
-        typer.Option(
-            "--cut-table",
-            metavar="FILE",
-            help=_RECORDING + "*.csv or *.yaml with start and end (seconds from the first "
-            "message, or dates) of each episode, and perhaps return, outcome, success, "
-            "terminated, truncated.",
-        ),
-    ] = None,
-    namespace: Annotated[
-        str, typer.Option("--namespace", help=_RECORDING + "the robot's namespace in it.")
-    ] = "",
-    topic: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--topic",
-            metavar="NAME=RECORDED",
-            help=_RECORDING + "a topic of the embodiment that was called otherwise. Repeatable.",
-        ),
-    ] = None,
-    steps: Annotated[
-        Steps,
-        typer.Option(
-            "--steps",
-            help=_RECORDING + "a step at the control rate, or at each command, whatever the rate.",
-        ),
-    ] = Steps.RATE,
-    max_hold: Annotated[
-        float,
-        typer.Option(
-            "--max-hold",
-            min=0.0,
-            metavar="SECONDS",
-            help=_RECORDING + "how long a command stands for those that did not come; later steps "
-            "are not learnt from.",
-        ),
-    ] = 0.5,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help=_RECORDING + "only report what would be imported.")
-    ] = False,
-    report: Annotated[
-        Path | None,
-        typer.Option("--report", metavar="FILE", help=_RECORDING + "write the report as JSON."),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help=_RECORDING + "print the report as JSON.")
-    ] = False,
+    source: Source,
+    robot: RobotOfData,
+    out: Out,
+    limit: Limit = None,
+    policy: Policy = "imported",
+    observation: Observation = None,
+    cut_event: CutEvent = None,
+    cut_gap: CutGap = None,
+    cut_table: CutTable = None,
+    namespace: Namespace = "",
+    topic: Topic = None,
+    steps: StepsOption = Steps.RATE,
+    max_hold: MaxHold = _MAX_HOLD,
+    dry_run: DryRun = False,
+    report: ReportFile = None,
+    as_json: AsJson = False,
 ) -> None:
     """Turn recordings and data sets of others into episode bags.
 
@@ -152,6 +166,7 @@ def import_episodes(
         "--namespace": namespace,
         "--topic": topic,
         "--steps": steps is not Steps.RATE,
+        "--max-hold": max_hold != _MAX_HOLD,
         "--dry-run": dry_run,
         "--report": report,
         "--json": as_json,

@@ -116,7 +116,10 @@ def test_the_budget_is_the_time_that_gac_took(make_request: MakeRequest, tmp_pat
     assert "--methods gac first" in outcome.reason
 
 
-@pytest.mark.skipif(bool(Library(FOLDER).missing()), reason="made with: make value-based")
+@pytest.mark.skipif(
+    bool(Library(FOLDER).missing()),
+    reason="d3rlpy has an environment of its own, several GB: make value-based",
+)
 @pytest.mark.parametrize("rewards", ["steps", "end"])
 @pytest.mark.parametrize("algorithm", ["td3_bc", "iql", "cql", "decision_transformer"])
 def test_every_algorithm_learns_and_acts(
