@@ -51,7 +51,7 @@ TASKS: tuple[Task, ...] = (
     Task("hopper_medium_replay", "hopper", "hopper_v5_medium_replay.npz", first=True),
     # The larger the maze, the fewer of the random goals are its own.
     Task("pointmaze_medium", "pointmaze_medium", first=True, episodes=1600),
-    Task("pointmaze_large", "pointmaze_large", episodes=2400),
+    Task("pointmaze_large", "pointmaze_large", episodes=5000),
     Task("hopper_medium", "hopper", "hopper_v5_medium.npz", several_behaviours=False),
     Task("halfcheetah_medium_replay", "halfcheetah", "halfcheetah_v5_medium_replay.npz"),
     Task("walker2d_medium_replay", "walker2d", "walker2d_v5_medium_replay.npz"),
