@@ -26,6 +26,7 @@ from torch import Tensor
 
 from gac_ros.embodiment import Embodiment, embodiment_from_dict
 from gac_ros.errors import CheckpointError, ConfigurationError, EmbodimentError, OutputError
+from gac_ros.files import sync_directory
 from gac_ros.model.config import ModelConfig
 from gac_ros.model.gac import GacModel
 from gac_ros.normalization import Normalizer
@@ -229,18 +230,10 @@ def _write_directory(directory: Path, files: dict[str, bytes]) -> None:
                 file.flush()
                 os.fsync(file.fileno())
         aside.rename(directory)
-        _sync_directory(directory.parent)
+        sync_directory(directory.parent)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def point_latest_to(directory: Path) -> None:
@@ -250,7 +243,7 @@ def point_latest_to(directory: Path) -> None:
     aside.unlink(missing_ok=True)
     aside.symlink_to(directory.name)
     aside.replace(link)
-    _sync_directory(directory.parent)
+    sync_directory(directory.parent)
 
 
 def find_checkpoint(path: Path | str) -> Path:

@@ -17,7 +17,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from gac_ros.checkpoint import DESCRIPTION_FILE, EPISODES_FILE, WEIGHTS_FILE, Lineage
-from gac_ros.errors import CheckpointError
+from gac_ros.errors import CheckpointError, OutputError
+from gac_ros.files import write_text
 
 SCORES_FILE = "scores.json"
 
@@ -99,13 +100,11 @@ def add_score(checkpoint: Path, score: Score) -> bool:
     a file of its own, so that nothing is lost then.
     """
     path = checkpoint / SCORES_FILE
-    aside = path.with_name(f".{path.name}-{os.getpid()}")
     try:
         scores = read_scores(checkpoint)
         if score not in scores:
-            aside.write_bytes(_SCORES.dump_json([*scores, score], indent=1) + b"\n")
-            aside.replace(path)
-    except (OSError, CheckpointError):
+            write_text(path, _SCORES.dump_json([*scores, score], indent=1).decode() + "\n")
+    except (CheckpointError, OutputError):
         return False
     return True
 

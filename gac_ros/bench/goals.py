@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from gac_ros.bench.files import write_text
 from gac_ros.bench.provenance import commit, processor, versions
+from gac_ros.files import write_text
 
 
 class SpeedGoal(BaseModel):

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gac_ros.bench.files import write_text
 from gac_ros.bench.markdown import markdown_table
 from gac_ros.bench.provenance import commit, processor, versions
 from gac_ros.errors import ConfigurationError, EpisodeError
+from gac_ros.files import write_text
 from gac_ros.online.plot import plot_rounds
 from gac_ros.online.report import COLUMNS, row, with_interval
 from gac_ros.online.results import RESULTS_FILE, RoundResult

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gac_ros.checkpoint import Checkpoint
-from gac_ros.errors import ConfigurationError
+from gac_ros.drawing import new_figure, save_figure
 from gac_ros.evaluation.seeds import tuning_seed
 from gac_ros.limiter import Limiter
 from gac_ros.policy import Policy
@@ -168,21 +168,22 @@ def draw_plans(
         checkpoint: of the robot.
         chains: by episode id.
         returns: by episode id, as far as they are known.
-        folder: exists.
+        folder: made if it is missing.
 
     Raises:
         ConfigurationError: matplotlib is not installed.
+        OutputError: the folder cannot be written.
     """
     name = checkpoint.embodiment.name
     files = [folder / f"plans_{name}_calibration.png"]
-    _save(_calibration(trials), files[0])
+    save_figure(_calibration(trials), files[0], dpi=_DPI)
     known = sorted(chains.keys() & returns.keys())
     if len(known) > 2:
         files.append(folder / f"plans_{name}_space.png")
-        _save(_space(trials, chains, returns, known), files[-1])
+        save_figure(_space(trials, chains, returns, known), files[-1], dpi=_DPI)
     if name.startswith("pointmaze"):
         files.append(folder / f"plans_{name}_paths.png")
-        _save(_paths(trials, name), files[-1])
+        save_figure(_paths(trials, name), files[-1], dpi=_DPI)
     return files
 
 
@@ -248,7 +249,7 @@ def _paths(trials: list[PlanTrial], robot: str) -> Figure:
 
     maze = find_maze(robot)
     kinds = [kind for kind in _COLOURS if any(trial.kind == kind for trial in trials)]
-    figure = _figure(3.1 * len(kinds) + 0.8, 3.4)
+    figure = new_figure(3.1 * len(kinds) + 0.8, 3.4)
     panels = figure.subplots(1, len(kinds), squeeze=False)[0]
     from matplotlib import colormaps
     from matplotlib.cm import ScalarMappable
@@ -272,20 +273,5 @@ def _paths(trials: list[PlanTrial], robot: str) -> Figure:
 
 
 def _axes(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = _figure(width, height)
+    figure = new_figure(width, height)
     return figure, figure.subplots()
-
-
-def _figure(width: float, height: float) -> Figure:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ConfigurationError(
-            f"plots need matplotlib ({error}); install it with: pip install 'gac_ros[bench]'"
-        ) from error
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def _save(figure: Figure, path: Path) -> None:
-    # Without the library's name and version, so that equal pictures are equal files.
-    figure.savefig(path, dpi=_DPI, metadata={"Software": None})

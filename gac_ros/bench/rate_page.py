@@ -14,7 +14,6 @@ from pydantic import ValidationError
 
 from gac_ros.bench import control_tables as tables
 from gac_ros.bench.control import DecisionReport
-from gac_ros.bench.files import write_text
 from gac_ros.bench.goals import SpeedGoal
 from gac_ros.bench.markdown import markdown_table
 from gac_ros.bench.over_ros.jitter import JitterReport, MissedReport
@@ -22,6 +21,7 @@ from gac_ros.bench.over_ros.latency import LatencyReport
 from gac_ros.bench.over_ros.soak import SoakReport
 from gac_ros.bench.planning import PlanReport
 from gac_ros.errors import EpisodeError
+from gac_ros.files import write_text
 
 CONTROL_FILE = "control.json"
 SOAK_FILES = ("soak_lock_step.json", "soak_real_time.json")

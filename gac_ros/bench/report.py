@@ -10,12 +10,12 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from gac_ros.bench.files import write_text
 from gac_ros.bench.learning.page import learning_section, variants_section
 from gac_ros.bench.learning.plots import plot_learning
 from gac_ros.bench.learning.records import read_records
 from gac_ros.bench.learning.summary import Table, summarize
 from gac_ros.errors import ConfigurationError, OutputError
+from gac_ros.files import write_text
 
 LEARNING_FOLDER = "learning"
 VARIANTS_FOLDER = "variants"

@@ -23,10 +23,11 @@ from gac_ros.buffer.layout import recorded_roles, topic_name
 from gac_ros.buffer.locks import try_lock
 from gac_ros.buffer.reader import read_metadata, read_promise, verify, verify_content
 from gac_ros.buffer.salvage import Salvaged, salvage
-from gac_ros.buffer.writer import METADATA_FILE, RECORDING, EpisodeWriter, sync_directory
+from gac_ros.buffer.writer import METADATA_FILE, RECORDING, EpisodeWriter
 from gac_ros.embodiment import Embodiment, embodiment_from_dict
 from gac_ros.episode import EpisodeMetadata
 from gac_ros.errors import EpisodeError, GacError, OutputError
+from gac_ros.files import sync_directory
 
 SALVAGED = ".salvaged"
 REPAIR = ".repair"

@@ -24,6 +24,7 @@ from gac_ros import __version__
 from gac_ros.buffer.locks import try_lock
 from gac_ros.episode import EpisodeMetadata
 from gac_ros.errors import ConfigurationError, OutputError
+from gac_ros.files import sync_directory
 from gac_ros.messages import typestore
 
 RECORDING = ".recording"
@@ -435,15 +436,6 @@ def _write_synced(path: Path, text: str) -> None:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())
-
-
-def sync_directory(path: Path) -> None:
-    """Without this a rename may be forgotten by a power cut even though the file is not."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _exists(path: Path) -> OutputError:

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from gac_ros.checkpoint import find_checkpoint, load_checkpoint
 from gac_ros.deployment.state import DeploymentConfig, DeploymentState, Named, start
 from gac_ros.errors import CheckpointError, OutputError
+from gac_ros.files import write_text
 
 STATE_FILE = "deployment.json"
 
@@ -85,18 +86,7 @@ class DeploymentFolder:
             return after if after == before else self._write(after)
 
     def _write(self, state: DeploymentState) -> DeploymentState:
-        aside = self._path.with_name(f".{STATE_FILE}-{os.getpid()}")
-        try:
-            with aside.open("w", encoding="utf-8") as file:
-                file.write(state.model_dump_json(indent=1) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(self._path)
-        except OSError as error:
-            raise OutputError(
-                f"{self._path}: cannot be written ({error.strerror or error}); check the "
-                "permissions and the disk's space"
-            ) from error
+        write_text(self._path, state.model_dump_json(indent=1) + "\n")
         return state
 
     @contextmanager

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gac_ros.errors import ConfigurationError, OutputError
+from gac_ros.drawing import new_figure, save_figure
 from gac_ros.evaluation.replay import TOLERANCE, ReplayReport
 
 _SMALLEST = 1e-17  # differences of 0 have a place on a logarithmic axis too
@@ -23,17 +23,8 @@ def plot_replay(report: ReplayReport, out: Path) -> Path:
         ConfigurationError: matplotlib is not installed.
         OutputError: the picture cannot be written.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ConfigurationError(
-            "drawing needs matplotlib; install gac_ros with its 'bench' extra"
-        ) from error
-
     rows = len(report.joints) + 1
-    figure = Figure(figsize=(9.0, 1.6 * rows + 1.0), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(9.0, 1.6 * rows + 1.0)
     axes = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
     steps = np.arange(len(report.recorded))
     for number, joint in enumerate(report.joints):
@@ -49,9 +40,5 @@ def plot_replay(report: ReplayReport, out: Path) -> Path:
     axes[-1].set(xlabel="step", ylabel="difference")
     axes[-1].legend(loc="upper right")
     figure.suptitle(report.bag.name)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(out, dpi=110)
-    except (OSError, ValueError) as error:
-        raise OutputError(f"{out}: cannot be written ({error}); choose another --plot") from error
+    save_figure(figure, out, dpi=110)
     return out

@@ -9,7 +9,6 @@ episode.
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -20,6 +19,7 @@ from gac_ros import __version__
 from gac_ros.episode import LatencySummary
 from gac_ros.errors import OutputError
 from gac_ros.evaluation.intervals import mean, mean_interval
+from gac_ros.files import write_json
 from gac_ros.sim.scores import normalized_score
 
 RESULTS_FILE = "results.json"
@@ -170,7 +170,10 @@ def prepare_folder(folder: Path, *, overwrite: bool = False) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise OutputError(
+            f"{folder}: cannot be written ({error.strerror or error}); check the permissions and "
+            "the disk's space, or choose another --out"
+        ) from error
 
 
 def write_results(result: EvaluationResult, folder: Path) -> Path:
@@ -180,22 +183,5 @@ def write_results(result: EvaluationResult, folder: Path) -> Path:
         OutputError: it cannot be written.
     """
     path = folder / RESULTS_FILE
-    aside = folder / f".{RESULTS_FILE}-{os.getpid()}"
-    # allow_nan=False: a NaN would make the file unreadable for every strict JSON parser.
-    text = json.dumps(result.to_dict(folder), indent=2, allow_nan=False) + "\n"
-    try:
-        with aside.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except OSError as error:
-        raise _unwritable(path, error) from error
+    write_json(path, result.to_dict(folder))
     return path
-
-
-def _unwritable(path: Path, error: OSError) -> OutputError:
-    return OutputError(
-        f"{path}: cannot be written ({error.strerror or error}); check the permissions and the "
-        "disk's space, or choose another --out"
-    )

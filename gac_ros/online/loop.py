@@ -27,6 +27,7 @@ from gac_ros.buffer.leases import hold
 from gac_ros.checkpoint import find_checkpoint, load_checkpoint, resolve_device, save_checkpoint
 from gac_ros.embodiment import find_embodiment
 from gac_ros.evaluation.seeds import online_seed, tuning_seed
+from gac_ros.files import write_json
 from gac_ros.lineage import Score, add_score
 from gac_ros.online.config import collecting_planner
 from gac_ros.online.experience import Experience, recorded_seeds
@@ -41,7 +42,6 @@ from gac_ros.online.results import (
     LiveResult,
     RoundResult,
     read_round,
-    write_json,
 )
 from gac_ros.online.stages import Stages
 from gac_ros.online.target import Target, make_target, next_reach

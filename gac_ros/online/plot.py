@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gac_ros.errors import ConfigurationError, EpisodeError, OutputError
+from gac_ros.drawing import new_figure, save_figure
+from gac_ros.errors import EpisodeError
 from gac_ros.online.results import RESULTS_FILE, RoundResult
 
 if TYPE_CHECKING:
@@ -35,16 +36,7 @@ def plot_rounds(runs: dict[str, list[RoundResult]], out: Path) -> Path:
         ConfigurationError: matplotlib is not installed.
         OutputError: the picture cannot be written.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ConfigurationError(
-            "drawing needs matplotlib; install gac_ros with its 'bench' extra"
-        ) from error
-
-    figure = Figure(figsize=(9.0, 4.0), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(9.0, 4.0)
     left, right = figure.subplots(1, 2, sharex=True)
     for number, (name, rounds) in enumerate(runs.items()):
         _draw_exploitation(left, rounds, name, f"C{number}")
@@ -52,11 +44,7 @@ def plot_rounds(runs: dict[str, list[RoundResult]], out: Path) -> Path:
     left.set(title="exploitation (95 % interval)", xlabel="collected episodes", ylabel="return")
     right.set(title="collected episodes, mean; dashed: y+", xlabel="collected episodes")
     left.legend()
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(out, dpi=120)
-    except (OSError, ValueError) as error:
-        raise OutputError(f"{out}: cannot be written ({error}); choose another --plot") from error
+    save_figure(figure, out, dpi=120)
     return out
 
 

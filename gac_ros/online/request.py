@@ -15,9 +15,10 @@ from gac_ros.embodiment import find_embodiment
 from gac_ros.errors import CheckpointError, ConfigurationError, OutputError
 from gac_ros.evaluation.evaluate import load_checkpoint_for
 from gac_ros.evaluation.results import Transport
+from gac_ros.files import write_json
 from gac_ros.online.config import OnlineConfig
 from gac_ros.online.experience import Keep, choose_bags
-from gac_ros.online.results import LiveResult, RoundResult, write_json
+from gac_ros.online.results import LiveResult, RoundResult
 
 RUN_FILE = "run.json"
 

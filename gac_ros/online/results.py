@@ -8,14 +8,11 @@ that finished a stage. Paths are relative to the run's folder.
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from gac_ros.errors import EpisodeError, OutputError
+from gac_ros.errors import EpisodeError
 from gac_ros.evaluation.intervals import mean_interval
 from gac_ros.evaluation.results import EvaluationResult
 from gac_ros.online.gate import GateResult
@@ -157,25 +154,3 @@ def read_round(folder: Path) -> RoundResult | None:
         return RoundResult.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, ValidationError) as error:
         raise EpisodeError(f"{path}: is damaged; remove it to do the round again") from error
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a file that is there complete or not at all.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    aside = path.with_name(f".{path.name}-{os.getpid()}")
-    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"{path}: cannot be written ({error.strerror or error}); check the permissions and the "
-            "disk's space, or choose another --out"
-        ) from error

@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gac_ros.bench.files import locked
 from gac_ros.bench.learning.library import Library, RewardedRobot, library_actor, train_library
 from gac_ros.bench.learning.methods import (
     METHODS,
@@ -44,6 +43,7 @@ from gac_ros.embodiment import find_embodiment
 from gac_ros.errors import ConfigurationError, GacError
 from gac_ros.evaluation.rollout import ActorDescription
 from gac_ros.evaluation.seeds import Purpose, episode_seed
+from gac_ros.files import locked
 from gac_ros.sim import make_robot
 from gac_ros.training.config import TrainingConfig
 

@@ -18,10 +18,10 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gac_ros.bench.files import locked
 from gac_ros.bench.learning.methods import LibraryMethod
 from gac_ros.bench.learning.tasks import TaskData
 from gac_ros.errors import ConfigurationError, GacError
+from gac_ros.files import locked
 from gac_ros.sim.robot import SimulatedRobot, StepOutcome
 
 LIBRARY_FOLDER = Path("benchmarks") / "value_based"

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gac_ros.bench.files import locked, write_text
 from gac_ros.bench.learning.methods import Recipe
 from gac_ros.bench.learning.tasks import TaskData, best_share
 from gac_ros.bench.provenance import code_digest
@@ -17,6 +16,7 @@ from gac_ros.bench.stopwatch import Stopwatch, Times
 from gac_ros.checkpoint import find_checkpoint, load_checkpoint
 from gac_ros.errors import CheckpointError
 from gac_ros.evaluation.threads import one_thread
+from gac_ros.files import locked, write_text
 
 if TYPE_CHECKING:
     from gac_ros.training.config import TrainingConfig

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gac_ros.bench.learning.methods import METHODS, LibraryMethod
 from gac_ros.bench.learning.summary import Table, distinct
-from gac_ros.errors import ConfigurationError
+from gac_ros.drawing import new_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,27 +23,13 @@ def plot_learning(table: Table, folder: Path) -> list[str]:
 
     Raises:
         ConfigurationError: matplotlib is not installed.
+        OutputError: the folder cannot be written.
     """
     if not table:
         return []
-    _save(_scores(table), folder / SCORES_PLOT)
-    _save(_compute(table), folder / COMPUTE_PLOT)
+    save_figure(_scores(table), folder / SCORES_PLOT, dpi=_DPI)
+    save_figure(_compute(table), folder / COMPUTE_PLOT, dpi=_DPI)
     return [SCORES_PLOT, COMPUTE_PLOT]
-
-
-def _figure(width: float, height: float) -> Figure:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ConfigurationError(
-            f"plots need matplotlib ({error}); install it with: pip install 'gac_ros[bench]'"
-        ) from error
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def _save(figure: Figure, path: Path) -> None:
-    # Without the library's name and version, so that equal pictures are equal files.
-    figure.savefig(path, dpi=_DPI, metadata={"Software": None})
 
 
 def _colour(method: str) -> str:
@@ -59,7 +45,7 @@ def _scores(table: Table) -> Figure:
     titles = {method.name: method.title for method in METHODS}
     columns = min(3, len(tasks))
     rows = -(-len(tasks) // columns)
-    figure = _figure(4.2 * columns, 0.7 + 3.4 * rows)
+    figure = new_figure(4.2 * columns, 0.7 + 3.4 * rows)
     figure.subplots(rows, columns, squeeze=False)
     for axis, task in zip(figure.axes, tasks, strict=False):
         found = [(method, cell) for (name, method), cell in table.items() if name == task]
@@ -86,7 +72,7 @@ def _compute(table: Table) -> Figure:
     tasks = distinct(task for task, _ in table)
     columns = min(3, len(tasks))
     rows = -(-len(tasks) // columns)
-    figure = _figure(4.2 * columns, 0.7 + 3.0 * rows)
+    figure = new_figure(4.2 * columns, 0.7 + 3.0 * rows)
     figure.subplots(rows, columns, squeeze=False)
     for axis, task in zip(figure.axes, tasks, strict=False):
         for (name, method), cell in table.items():

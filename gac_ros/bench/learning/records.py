@@ -15,13 +15,13 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from gac_ros.bench.files import write_text
 from gac_ros.bench.learning.methods import ModelMethod, find_method
 from gac_ros.bench.stopwatch import Times
 from gac_ros.buffer.dataset import EpisodeBuffer
 from gac_ros.errors import ConfigurationError, EpisodeError
 from gac_ros.evaluation.intervals import mean_interval
 from gac_ros.evaluation.results import EpisodeResult, score
+from gac_ros.files import write_text
 
 Starts = Literal["benchmark", "tuning"]
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from gac_ros.bench.files import locked, write_text
 from gac_ros.bench.stopwatch import Stopwatch, Times
 from gac_ros.buffer.dataset import EpisodeBuffer
 from gac_ros.embodiment import Embodiment, find_embodiment
@@ -17,6 +16,7 @@ from gac_ros.episode import Episode
 from gac_ros.errors import ConfigurationError, EpisodeError
 from gac_ros.evaluation.collect import CollectionRequest, collect
 from gac_ros.evaluation.results import EpisodeResult
+from gac_ros.files import locked, write_text
 
 COLLECTED_EPISODES = 800
 _COLLECTION_SEED = 0

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gac_ros.bench.files import locked
 from gac_ros.bench.learning import harness
 from gac_ros.bench.learning.harness import Observer, cells, run_benchmark
 from gac_ros.bench.learning.methods import METHODS, find_method
@@ -23,6 +22,7 @@ from gac_ros.bench.learning.tasks import TASKS, find_task
 from gac_ros.buffer.dataset import EpisodeBuffer
 from gac_ros.embodiment import find_embodiment
 from gac_ros.evaluation.seeds import Purpose, episode_seed
+from gac_ros.files import locked
 from gac_ros.training.config import TrainingConfig
 from tests.bench.learning.conftest import SMALL, SMALL_TASK, MakeRequest
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import math
 from pathlib import Path
 
 import pytest
 
-from gac_ros.bench.files import locked, write_text
 from gac_ros.errors import OutputError
+from gac_ros.files import locked, write_json, write_text
 
 
 def test_a_file_replaces_the_old_one_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
@@ -22,8 +24,16 @@ def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot be written"):
         write_text(tmp_path / "file" / "below", "")
-    with pytest.raises(OutputError, match="--work"), locked(tmp_path / "file" / "lock"):
+    with pytest.raises(OutputError, match="cannot be locked"), locked(tmp_path / "file" / "lock"):
         pass
+
+
+def test_a_number_that_json_does_not_know_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    write_json(path, {"mean": 1.5})
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(path, {"mean": math.nan})
+    assert json.loads(path.read_text()) == {"mean": 1.5}
 
 
 def test_a_lock_is_held_once_and_freed_afterwards(tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from gac_ros.errors import OutputError
 
@@ -32,6 +34,29 @@ def write_text(path: Path, text: str) -> None:
         ) from error
 
 
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """As `write_text`, as JSON.
+
+    Raises:
+        OutputError: it cannot be written.
+        ValueError: a number is not finite; no strict JSON parser could read the file.
+    """
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def sync_directory(path: Path) -> None:
+    """Without this a rename may be forgotten by a power cut even though the file is not.
+
+    Raises:
+        OSError: the system cannot.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 @contextmanager
 def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
     """Hold a lock file; without `wait`, say False when another process holds it.
@@ -46,7 +71,8 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
         file = path.open("a", encoding="utf-8")
     except OSError as error:
         raise OutputError(
-            f"{path}: cannot be written ({error.strerror or error}); choose another --work"
+            f"{path}: cannot be locked ({error.strerror or error}); check the permissions, or "
+            "choose another folder"
         ) from error
     with file:
         try:
