@@ -9,6 +9,7 @@ import pytest
 
 from gac_ros.checkpoint import load_checkpoint
 from gac_ros.cli.app import main
+from gac_ros.lineage import read_scores
 
 pytestmark = pytest.mark.usefixtures("signals_as_before")
 SETTINGS = """
@@ -51,7 +52,11 @@ def test_bags_become_a_checkpoint_that_is_evaluated_and_fine_tuned(
     out = tmp_path / "results"
     options = ["--episodes", "1", "--transport", "inproc", "--out", str(out)]
     assert main([*evaluate, *options]) == 0
-    assert json.loads((out / "results.json").read_text())["episodes"][0]["length"] == 300
+    results = json.loads((out / "results.json").read_text())
+    assert results["episodes"][0]["length"] == 300
+    assert [score.return_mean for score in read_scores(load_checkpoint(run).path)] == [
+        results["return_mean"]
+    ]
     arguments = ["finetune", "--from", str(run), "--data", str(episodes), "--out", str(child)]
     fine = tmp_path / "fine.yaml"
     fine.write_text("{batch_episodes: 4, windows: 2, window_length: 4, chain_warmup: 1}")

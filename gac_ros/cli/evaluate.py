@@ -117,6 +117,7 @@ def evaluate(
 def run_and_report(request: EvaluationRequest) -> None:
     """Evaluate with a progress display and print the closing table."""
     from gac_ros.evaluation.evaluate import evaluate as run
+    from gac_ros.evaluation.evaluate import note_score
     from gac_ros.evaluation.report import print_report
     from gac_ros.evaluation.results import RESULTS_FILE
 
@@ -125,3 +126,9 @@ def run_and_report(request: EvaluationRequest) -> None:
     console = make_console()
     print_report(result, console)
     console.print(f"Results: {request.out / RESULTS_FILE}", soft_wrap=True)
+    # A packaged checkpoint has its scores already, and lies in the package.
+    if request.checkpoint is not None and note_score(result):
+        console.print(
+            f"The mean return is noted beside the checkpoint (gac lineage {request.checkpoint}).",
+            soft_wrap=True,
+        )

@@ -11,6 +11,7 @@ from pathlib import Path
 from gac_ros.checkpoint import Checkpoint, load_checkpoint
 from gac_ros.embodiment import Embodiment, find_embodiment
 from gac_ros.errors import CheckpointError, ConfigurationError
+from gac_ros.evaluation.intervals import mean_interval
 from gac_ros.evaluation.results import (
     EPISODES_FOLDER,
     LOGS_FOLDER,
@@ -24,6 +25,7 @@ from gac_ros.evaluation.results import (
 from gac_ros.evaluation.rollout import ActorDescription, run_episode
 from gac_ros.evaluation.seeds import episode_seed
 from gac_ros.evaluation.threads import one_thread
+from gac_ros.lineage import Score, add_score
 from gac_ros.planning import Mode
 from gac_ros.policy import GacActor
 from gac_ros.replanning.actor import DirectAdvisor, ReplanningActor
@@ -103,6 +105,29 @@ def evaluate(
     result = EvaluationResult(_describe(request, embodiment, checkpoint), tuple(results))
     write_results(result, request.out)
     return result
+
+
+def note_score(result: EvaluationResult) -> bool:
+    """Note the mean return beside the checkpoint, for `gac lineage`.
+
+    Only of exploitation with one plan an episode: this is what a checkpoint is compared by.
+
+    Returns:
+        Whether it was noted; False also where the checkpoint's folder cannot be written.
+    """
+    run = result.run
+    if run.checkpoint is None or (run.mode, run.replanning) != ("exploit", "never"):
+        return False
+    returns = [e.episode_return for e in result.episodes if e.episode_return is not None]
+    if not returns or result.return_mean is None:
+        return False
+    score = Score(
+        purpose="report",
+        episodes=len(returns),
+        return_mean=result.return_mean,
+        return_ci95=mean_interval(returns),
+    )
+    return add_score(Path(run.checkpoint), score)
 
 
 def load_checkpoint_for(
