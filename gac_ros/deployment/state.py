@@ -91,7 +91,6 @@ class DeploymentState(_Frozen):
         returns: live returns of exploitation with `acting`, the newest last.
         former_returns: those of `former`.
         comparisons: of the present shadow, or of the last one.
-        exploration: planner settings of exploring episodes; empty: the checkpoint's own.
         log: everything that was decided, the newest last.
     """
 
@@ -103,7 +102,6 @@ class DeploymentState(_Frozen):
     returns: tuple[float, ...] = ()
     former_returns: tuple[float, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
-    exploration: dict[str, float | None] = Field(default_factory=dict)
     log: tuple[Entry, ...] = ()
 
 

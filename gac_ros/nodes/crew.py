@@ -118,10 +118,7 @@ class DeployedCrew:
             # What a candidate is judged by is exploitation.
             mode = "explore" if state.stage == "steady" else "exploit"
             request = replace(request, mode=mode)
-        planner = self.robot.planner
-        if mode == "explore" and state.exploration:
-            planner = self.robot.checkpoint.make_planner(**state.exploration)
-        plan = planner.plan(mode, request.seed, target_return=request.target_return)
+        plan = self.robot.planner.plan(mode, request.seed, target_return=request.target_return)
         shadowed = None
         if self._shadow is not None and self._planner is not None and mode == "exploit":
             self._shadow.begin(*plan_in_shadow(self._planner, "exploit", request.seed))
