@@ -72,78 +72,112 @@ def generate_launch_description() -> LaunchDescription:
     )
 
 
+class Arguments:
+    """The values of the launch arguments, as what they stand for."""
+
+    def __init__(self, context: LaunchContext) -> None:
+        self._context = context
+
+    def text(self, name: str) -> str:
+        """What was given, or the default."""
+        return LaunchConfiguration(name).perform(self._context)
+
+    def switch(self, name: str) -> bool:
+        """Whether it is true."""
+        return self.text(name) == "true"
+
+    def number(self, name: str) -> int:
+        """A whole number from 0.
+
+        Raises:
+            RuntimeError: it is none.
+        """
+        if not self.text(name).isdecimal():
+            raise RuntimeError(f"{name}:={self.text(name)} is not a whole number from 0")
+        return int(self.text(name))
+
+    @property
+    def episodes(self) -> int:
+        """How many the launch drives."""
+        return self.number("episodes") if self.switch("sim") else 0
+
+    @property
+    def lock_step(self) -> bool:
+        """Whether the simulator waits for each action."""
+        return self.switch("lock_step") if self.text("lock_step") else self.episodes > 0
+
+
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Return the nodes that the launch arguments ask for."""
-
-    def text(name: str) -> str:
-        return LaunchConfiguration(name).perform(context)
-
-    def switch(name: str) -> bool:
-        return text(name) == "true"
-
-    def number(name: str) -> int:
-        if not text(name).isdecimal():
-            raise RuntimeError(f"{name}:={text(name)} is not a whole number from 0")
-        return int(text(name))
-
-    def typed(parameters: dict[str, Any]) -> dict[str, Any]:
-        # Else a folder named 2026 would arrive as a number.
-        return {
-            name: ParameterValue(value, value_type=type(value))
-            for name, value in parameters.items()
-        }
-
-    def node(name: str, executable: str, *parameters: Any, **options: Any) -> Node:
-        return Node(
-            package="gac_ros",
-            executable=executable,
-            name=name,
-            namespace=text("namespace"),
-            parameters=list(parameters),
-            arguments=["--ros-args", "--log-level", text("log_level")],
-            output="screen",
-            emulate_tty=True,
-            **options,
-        )
-
-    episodes = number("episodes") if switch("sim") else 0
-    controller: dict[str, Any] = {
-        "robot": text("robot"),
-        "autostart": switch("autostart"),
-        "use_sim_time": switch("use_sim_time"),
-    }
-    controller |= {name: text(name) for name in ("checkpoint", "mode", "device") if text(name)}
-    if text("out"):
-        controller["record.directory"] = str(Path(text("out"), "episodes"))
-    if switch("sim"):
-        # The two must agree on it, whatever params_file says.
-        controller["lock_step"] = switch("lock_step") if text("lock_step") else episodes > 0
-
+    given = Arguments(context)
     # Without respawn the launch ends with the first of its nodes: a robot without its controller,
     # or a controller without its robot, is no use, and the episodes would wait for nothing.
     respawn = {"respawn": True, "respawn_delay": 2.0}
-    lasting = respawn if switch("use_respawn") else {"on_exit": end_launch}
-    nodes = [
-        node("gac_controller", "controller", text("params_file"), typed(controller), **lasting)
-    ]
-    if switch("sim"):
+    lasting = respawn if given.switch("use_respawn") else {"on_exit": end_launch}
+    parameters = [given.text("params_file"), typed(controller_parameters(given))]
+    nodes = [node(given, "gac_controller", "controller", parameters, **lasting)]
+    if given.switch("sim"):
         simulator = {
-            "robot": text("robot"),
-            "mjcf": text("mjcf"),
-            "headless": switch("headless"),
-            "lock_step": controller["lock_step"],
-            "start_paused": episodes > 0,
+            "robot": given.text("robot"),
+            "mjcf": given.text("mjcf"),
+            "headless": given.switch("headless"),
+            "lock_step": given.lock_step,
+            "start_paused": given.episodes > 0,
         }
-        nodes.append(node("sim", "sim", typed(simulator), **lasting))
-    if episodes > 0:
+        nodes.append(node(given, "sim", "sim", [typed(simulator)], **lasting))
+    if given.episodes > 0:
         drive = {
-            "robot": text("robot"),
-            "episodes": episodes,
-            "seed": number("seed"),
-            "out": text("out"),
+            "robot": given.text("robot"),
+            "episodes": given.episodes,
+            "seed": given.number("seed"),
+            "out": given.text("out"),
         }
-        nodes.append(node("run_episodes", "run_episodes", typed(drive), on_exit=end_launch))
+        nodes.append(
+            node(given, "run_episodes", "run_episodes", [typed(drive)], on_exit=end_launch)
+        )
     return nodes
+
+
+def controller_parameters(given: Arguments) -> dict[str, Any]:
+    """What the launch arguments say to the controller; params_file decides the rest."""
+    parameters: dict[str, Any] = {
+        "robot": given.text("robot"),
+        "autostart": given.switch("autostart"),
+        "use_sim_time": given.switch("use_sim_time"),
+    }
+    for name in ("checkpoint", "mode", "device"):
+        if given.text(name):
+            parameters[name] = given.text(name)
+    if given.text("out"):
+        parameters["record.directory"] = str(Path(given.text("out"), "episodes"))
+    if given.switch("sim"):
+        # The two must agree on it, whatever params_file says.
+        parameters["lock_step"] = given.lock_step
+    return parameters
+
+
+def typed(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Parameters that keep their types; else a folder named 2026 would arrive as a number."""
+    return {
+        name: ParameterValue(value, value_type=type(value)) for name, value in parameters.items()
+    }
+
+
+def node(
+    given: Arguments, name: str, executable: str, parameters: list[Any], **options: Any
+) -> Node:
+    """One of this package's nodes."""
+    return Node(
+        package="gac_ros",
+        executable=executable,
+        name=name,
+        namespace=given.text("namespace"),
+        parameters=parameters,
+        arguments=["--ros-args", "--log-level", given.text("log_level")],
+        output="screen",
+        emulate_tty=True,
+        **options,
+    )
 
 
 def end_launch(event: ProcessExited, context: LaunchContext) -> Shutdown | None:
