@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gac_ros.cli.bench_training import JsonFile, print_goals
-from gac_ros.cli.display import counted_progress, make_console
+from gac_ros.cli.bench_output import JsonFile, conclude, print_table
+from gac_ros.cli.display import counted_progress
 
 if TYPE_CHECKING:
     from gac_ros.bench.buffer.decoding import DecodingSpeed
@@ -45,7 +45,6 @@ def buffer(
     """
     from gac_ros.bench.buffer.decoding import measure_decoding
     from gac_ros.bench.buffer.starting import measure_starts
-    from gac_ros.bench.goals import write_measurement
     from gac_ros.evaluation.threads import one_thread
 
     with one_thread(), counted_progress(6 * rounds, "decoding, rounds") as advance:
@@ -61,52 +60,35 @@ def buffer(
         )
     _print_starts(report)
     goals = [*(speed.goal() for speed in speeds), *report.goals()]
-    print_goals(goals)
-    if json_file is not None:
-        figures = {"decoding": [s.model_dump() for s in speeds], "starting": report.model_dump()}
-        write_measurement(json_file, goals, figures)
-        make_console().print(f"Figures: {json_file}", soft_wrap=True)
+    figures = {"decoding": [s.model_dump() for s in speeds], "starting": report.model_dump()}
+    conclude(goals, figures, json_file)
 
 
 def _print_decoding(speeds: list[DecodingSpeed]) -> None:
-    from rich.table import Table
-
-    table = Table(
-        "message",
-        "bytes",
-        "numbers",
-        "rosbags /s",
-        "gac_ros /s",
-        "times",
-        title="Decoding: messages in a second of processor time, median of the rounds",
-        title_justify="left",
+    print_table(
+        "Decoding: messages in a second of processor time, median of the rounds",
+        ("message", "bytes", "numbers", "rosbags /s", "gac_ros /s", "times"),
+        [
+            (
+                speed.type,
+                str(speed.size),
+                str(speed.numbers),
+                f"{speed.rosbags.median:,.0f}",
+                f"{speed.columns.median:,.0f}",
+                f"{speed.ratio.median:.1f} ({speed.ratio.low:.1f} to {speed.ratio.high:.1f})",
+            )
+            for speed in speeds
+        ],
     )
-    for speed in speeds:
-        table.add_row(
-            speed.type,
-            str(speed.size),
-            str(speed.numbers),
-            f"{speed.rosbags.median:,.0f}",
-            f"{speed.columns.median:,.0f}",
-            f"{speed.ratio.median:.1f} ({speed.ratio.low:.1f} to {speed.ratio.high:.1f})",
-        )
-    make_console().print(table)
 
 
 def _print_starts(report: StartReport) -> None:
-    from rich.table import Table
-
-    table = Table(
-        "way",
-        "seconds",
-        "CPU seconds",
-        "memory MiB",
-        title=f"Loading {report.steps:,} steps in {report.episodes:,} episodes: bags of "
+    print_table(
+        f"Loading {report.steps:,} steps in {report.episodes:,} episodes: bags of "
         f"{report.bag_bytes / 2**20:,.0f} MiB, decoded {report.table_bytes / 2**20:,.0f} MiB",
-        title_justify="left",
+        ("way", "seconds", "CPU seconds", "memory MiB"),
+        [
+            (start.name, f"{start.wall:.2f}", f"{start.cpu:.2f}", f"{start.memory / 2**20:,.0f}")
+            for start in report.starts
+        ],
     )
-    for start in report.starts:
-        table.add_row(
-            start.name, f"{start.wall:.2f}", f"{start.cpu:.2f}", f"{start.memory / 2**20:,.0f}"
-        )
-    make_console().print(table)

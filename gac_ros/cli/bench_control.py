@@ -10,53 +10,66 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gac_ros.cli.bench_training import JsonFile, print_goals
-from gac_ros.cli.display import counted_progress, make_console
+from gac_ros.cli.bench_output import JsonFile, conclude, print_table
+from gac_ros.cli.display import counted_progress
 
 if TYPE_CHECKING:
     from gac_ros.bench.control_tables import TextTable
     from gac_ros.bench.goals import SpeedGoal
     from gac_ros.bench.over_ros.soak import SoakReport
 
+Decision = Annotated[bool, typer.Option("--decision", help="The time of a decision.")]
+Latency = Annotated[
+    bool, typer.Option("--latency", help="State message to action message, over DDS.")
+]
+Plans = Annotated[bool, typer.Option("--plans", help="The time of a plan.")]
+Missed = Annotated[
+    bool, typer.Option("--missed", help="Ticks missed with a planner that takes 2 s.")
+]
+Jitter = Annotated[bool, typer.Option("--jitter", help="How evenly commands come at 200 Hz.")]
+RobotOfModel = Annotated[
+    str, typer.Option("--robot", help="Whose sizes a decision's model has; name or file.")
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", help="Training settings (*.yaml) of a decision's model."),
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+Repeats = Annotated[int, typer.Option("--repeats", min=1, help="Rounds of decisions and of plans.")]
+LatencySeconds = Annotated[
+    float,
+    typer.Option("--latency-seconds", min=0.1, help="Of each way to answer, at each rate."),
+]
+MissedSeconds = Annotated[
+    float, typer.Option("--missed-seconds", min=0.1, help="With each planner.")
+]
+JitterSeconds = Annotated[
+    float, typer.Option("--jitter-seconds", min=0.1, help="Idle, and with one core loaded.")
+]
+SoakTicks = Annotated[
+    int, typer.Option("--ticks", min=0, help="Control ticks in lock-step; 0: none.")
+]
+SoakMinutes = Annotated[
+    float, typer.Option("--minutes", min=0.0, help="In real time at 200 Hz; 0: none.")
+]
 
 
 def control(
-    decision: Annotated[bool, typer.Option("--decision", help="The time of a decision.")] = False,
-    latency: Annotated[
-        bool, typer.Option("--latency", help="State message to action message, over DDS.")
-    ] = False,
-    plans: Annotated[bool, typer.Option("--plans", help="The time of a plan.")] = False,
-    missed: Annotated[
-        bool, typer.Option("--missed", help="Ticks missed with a planner that takes 2 s.")
-    ] = False,
-    jitter: Annotated[
-        bool, typer.Option("--jitter", help="How evenly commands come at 200 Hz.")
-    ] = False,
-    robot: Annotated[
-        str, typer.Option("--robot", help="Whose sizes a decision's model has; name or file.")
-    ] = "hopper",
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", help="Training settings (*.yaml) of a decision's model."),
-    ] = None,
+    decision: Decision = False,
+    latency: Latency = False,
+    plans: Plans = False,
+    missed: Missed = False,
+    jitter: Jitter = False,
+    robot: RobotOfModel = "hopper",
+    config: ConfigFile = None,
     device: Device = "cpu",
-    repeats: Annotated[
-        int, typer.Option("--repeats", min=1, help="Rounds of decisions and of plans.")
-    ] = 10,
-    latency_seconds: Annotated[
-        float,
-        typer.Option("--latency-seconds", min=0.1, help="Of each way to answer, at each rate."),
-    ] = 16.0,
-    missed_seconds: Annotated[
-        float, typer.Option("--missed-seconds", min=0.1, help="With each planner.")
-    ] = 20.0,
-    jitter_seconds: Annotated[
-        float, typer.Option("--jitter-seconds", min=0.1, help="Idle, and with one core loaded.")
-    ] = 60.0,
+    repeats: Repeats = 10,
+    latency_seconds: LatencySeconds = 16.0,
+    missed_seconds: MissedSeconds = 20.0,
+    jitter_seconds: JitterSeconds = 60.0,
     json_file: JsonFile = None,
 ) -> None:
-    """Measure control, from a decision to the whole way over DDS; some seven minutes.
+    """Measure control, from a decision to the whole way over DDS; some nine minutes.
 
     Without a choice of parts all of them are measured. What is compared runs side by side, in
     turns, so that the ratios hold on a busy machine too; the other times want an idle one. The
@@ -64,7 +77,6 @@ def control(
 
     Example: `gac bench control --decision --latency --json control-speed.json`
     """
-    from gac_ros.bench.goals import write_measurement
     from gac_ros.checkpoint import resolve_device
 
     resolve_device(device)  # before minutes have gone
@@ -81,20 +93,12 @@ def control(
         _missed(device, missed_seconds, goals, figures)
     if everything or jitter:
         _jitter(device, jitter_seconds, figures)
-    if goals:
-        print_goals(goals)
-    if json_file is not None:
-        write_measurement(json_file, goals, figures)
-        make_console().print(f"Figures: {json_file}", soft_wrap=True)
+    conclude(goals, figures, json_file)
 
 
 def soak(
-    ticks: Annotated[
-        int, typer.Option("--ticks", min=0, help="Control ticks in lock-step; 0: none.")
-    ] = 1_000_000,
-    minutes: Annotated[
-        float, typer.Option("--minutes", min=0.0, help="In real time at 200 Hz; 0: none.")
-    ] = 30.0,
+    ticks: SoakTicks = 1_000_000,
+    minutes: SoakMinutes = 30.0,
     device: Device = "cpu",
     json_file: JsonFile = None,
 ) -> None:
@@ -106,7 +110,6 @@ def soak(
     Example: `gac bench soak --ticks 100000 --minutes 2 --json soak.json`
     """
     from gac_ros.bench import control_tables as tables
-    from gac_ros.bench.goals import write_measurement
     from gac_ros.bench.over_ros.soak import (
         REAL_TIME_RATE,
         sample_count,
@@ -134,11 +137,8 @@ def soak(
             )
     _print(tables.soak_table(list(reports.values())))
     goals = [goal for report in reports.values() for goal in report.goals()]
-    print_goals(goals)
-    if json_file is not None:
-        figures = {name: report.model_dump() for name, report in reports.items()}
-        write_measurement(json_file, goals, {"device": device, **figures})
-        make_console().print(f"Figures: {json_file}", soft_wrap=True)
+    figures = {name: report.model_dump() for name, report in reports.items()}
+    conclude(goals, {"device": device, **figures}, json_file)
 
 
 def _decisions(
@@ -216,12 +216,7 @@ def _jitter(device: str, seconds: float, figures: dict[str, Any]) -> None:
 
 
 def _print(table: TextTable) -> None:
-    from rich.table import Table
-
-    shown = Table(*table.columns, title=table.title, title_justify="left")
-    for row in table.rows:
-        shown.add_row(*row)
-    make_console().print(shown)
+    print_table(table.title, table.columns, table.rows)
 
 
 @contextmanager

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from gac_ros.cli.bench_training import JsonFile, print_goals
-from gac_ros.cli.display import counted_progress, make_console
+from gac_ros.cli.bench_output import JsonFile, conclude, print_table
+from gac_ros.cli.display import counted_progress
 
 
 def planner(
@@ -28,9 +28,6 @@ def planner(
 
     Example: `gac bench planner --json planner.json`
     """
-    from rich.table import Table
-
-    from gac_ros.bench.goals import write_measurement
     from gac_ros.bench.planner import PLACES, goals, measure_ticks
     from gac_ros.embodiment import find_embodiment
     from gac_ros.evaluation.evaluate import load_checkpoint_for
@@ -41,25 +38,15 @@ def planner(
         found = measure_ticks(
             checkpoint, rate=rate, seconds=seconds, slowdown=slowdown, on_place=advance
         )
-    table = Table(
-        "planner",
-        "ticks",
-        "missed",
-        "answers",
-        "median µs",
-        "p99 µs",
-        "longest µs",
-        title=f"From a tick to its action at {rate:g} Hz, planner slowed to {slowdown:g} s",
-        title_justify="left",
-    )
+    rows = []
     for ticks in found:
         times = (f"{value:.0f}" for value in ticks.microseconds)
         counts = (str(ticks.ticks), str(ticks.missed), str(ticks.looks))
-        table.add_row(ticks.planner, *counts, *times)
-    console = make_console()
-    console.print(table)
-    met = goals(found, rate, slowdown)
-    print_goals(met)
-    if json_file is not None:
-        write_measurement(json_file, met, {"ticks": [ticks.model_dump() for ticks in found]})
-        console.print(f"Figures: {json_file}", soft_wrap=True)
+        rows.append((ticks.planner, *counts, *times))
+    print_table(
+        f"From a tick to its action at {rate:g} Hz, planner slowed to {slowdown:g} s",
+        ("planner", "ticks", "missed", "answers", "median µs", "p99 µs", "longest µs"),
+        rows,
+    )
+    figures = {"ticks": [ticks.model_dump() for ticks in found]}
+    conclude(goals(found, rate, slowdown), figures, json_file)

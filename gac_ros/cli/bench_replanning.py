@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gac_ros.cli.bench_output import print_table
 from gac_ros.cli.display import counted_progress, make_console
 from gac_ros.cli.options import ModeName, Seed
 
@@ -22,44 +23,51 @@ class StartsName(str, Enum):
     REPORTING = "reporting"
 
 
+Robots = Annotated[
+    list[str],
+    typer.Option("--robot", help="With a packaged checkpoint; may be given several times."),
+]
+Modes = Annotated[
+    list[ModeName],
+    typer.Option("--mode", help="How the plans are made; may be given several times."),
+]
+Episodes = Annotated[
+    int, typer.Option("--episodes", min=2, help="Of each robot, mode, disturbance and rule.")
+]
+Hindsight = Annotated[
+    int,
+    typer.Option(
+        "--hindsight",
+        min=0,
+        help="Episodes for the bound: the best of all known plans, found by trying each.",
+    ),
+]
+Starts = Annotated[
+    StartsName,
+    typer.Option("--starts", help="tuning: while settings are chosen. reporting: figures."),
+]
+Period = Annotated[int | None, typer.Option("--period", min=1, help="Steps between two looks.")]
+Shortfall = Annotated[float | None, typer.Option("--shortfall", min=0.0, help="What surprises.")]
+Margin = Annotated[
+    float | None, typer.Option("--margin", min=0.0, help="What a new plan must promise more.")
+]
+EpisodesFile = Annotated[
+    Path | None,
+    typer.Option("--json", help="File of the episodes; what it holds is not run again."),
+]
+
+
 def replanning(
-    robots: Annotated[
-        list[str],
-        typer.Option("--robot", help="With a packaged checkpoint; may be given several times."),
-    ] = ["pointmaze_medium", "hopper"],  # noqa: B006 (typer reads it, nobody changes it)
-    modes: Annotated[
-        list[ModeName],
-        typer.Option("--mode", help="How the plans are made; may be given several times."),
-    ] = [ModeName.EXPLOIT, ModeName.POSTERIOR],  # noqa: B006
-    episodes: Annotated[
-        int, typer.Option("--episodes", min=2, help="Of each robot, mode, disturbance and rule.")
-    ] = 100,
-    hindsight: Annotated[
-        int,
-        typer.Option(
-            "--hindsight",
-            min=0,
-            help="Episodes for the bound: the best of all known plans, found by trying each.",
-        ),
-    ] = 0,
-    starts: Annotated[
-        StartsName,
-        typer.Option("--starts", help="tuning: while settings are chosen. reporting: figures."),
-    ] = StartsName.REPORTING,
+    robots: Robots = ["pointmaze_medium", "hopper"],  # noqa: B006 (typer reads it, nobody changes it)
+    modes: Modes = [ModeName.EXPLOIT, ModeName.POSTERIOR],  # noqa: B006
+    episodes: Episodes = 100,
+    hindsight: Hindsight = 0,
+    starts: Starts = StartsName.REPORTING,
     seed: Seed = 0,
-    period: Annotated[
-        int | None, typer.Option("--period", min=1, help="Steps between two looks.")
-    ] = None,
-    shortfall: Annotated[
-        float | None, typer.Option("--shortfall", min=0.0, help="What surprises.")
-    ] = None,
-    margin: Annotated[
-        float | None, typer.Option("--margin", min=0.0, help="What a new plan must promise more.")
-    ] = None,
-    json_file: Annotated[
-        Path | None,
-        typer.Option("--json", help="File of the episodes; what it holds is not run again."),
-    ] = None,
+    period: Period = None,
+    shortfall: Shortfall = None,
+    margin: Margin = None,
+    json_file: EpisodesFile = None,
 ) -> None:
     """Compare planning once an episode, every so many steps, and when surprised.
 
@@ -93,29 +101,24 @@ def replanning(
 
 
 def _print(comparisons: list[Comparison]) -> None:
-    from rich.table import Table
-
-    table = Table(
-        "case",
-        "rule",
-        "against",
-        "episodes",
-        "mean return",
-        "difference [95 %]",
-        "changes of plan",
-        title="Return with plans made again, and difference between twins",
-        title_justify="left",
-    )
+    rows = []
     for found in comparisons:
-        against = "" if found.rule == "never" else found.against
-        interval = f"{found.difference:+.1f} [{found.low:+.1f}, {found.high:+.1f}]"
-        table.add_row(
-            found.case,
-            found.rule,
-            against,
-            str(found.episodes),
-            f"{found.mean:.1f}",
-            "" if found.rule == "never" else interval,
-            f"{found.changes:.1f}",
-        )
-    make_console().print(table)
+        against, interval = "", ""
+        if found.rule != "never":
+            against = found.against
+            interval = f"{found.difference:+.1f} [{found.low:+.1f}, {found.high:+.1f}]"
+        count, mean, changes = str(found.episodes), f"{found.mean:.1f}", f"{found.changes:.1f}"
+        rows.append((found.case, found.rule, against, count, mean, interval, changes))
+    print_table(
+        "Return with plans made again, and difference between twins",
+        (
+            "case",
+            "rule",
+            "against",
+            "episodes",
+            "mean return",
+            "difference [95 %]",
+            "changes of plan",
+        ),
+        rows,
+    )

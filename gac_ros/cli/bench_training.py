@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gac_ros.cli.display import counted_progress, make_console
+from gac_ros.cli.bench_output import JsonFile, conclude, print_table
+from gac_ros.cli.display import counted_progress
 
 if TYPE_CHECKING:
-    from gac_ros.bench.goals import SpeedGoal
     from gac_ros.bench.spread import Spread
     from gac_ros.bench.training import RobotSpeed
 
-JsonFile = Annotated[
-    Path | None, typer.Option("--json", help="Also write goals and raw figures to this file.")
+Robots = Annotated[
+    list[str], typer.Option("--robot", help="Whose episode sizes; may be given several times.")
 ]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="Training settings (*.yaml).")]
+Repeats = Annotated[
+    int, typer.Option("--repeats", min=1, help="Rounds in which each step has its turn.")
+]
+MemoryIterations = Annotated[
+    int, typer.Option("--memory-iterations", min=8, help="Length of the run for the memory.")
+]
+Threads = Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")]
 
 
 def training(
-    robots: Annotated[
-        list[str], typer.Option("--robot", help="Whose episode sizes; may be given several times.")
-    ] = ["pointmaze_umaze", "hopper"],  # noqa: B006 (typer reads it, nobody changes it)
-    config: Annotated[
-        Path | None, typer.Option("--config", help="Training settings (*.yaml).")
-    ] = None,
-    repeats: Annotated[
-        int, typer.Option("--repeats", min=1, help="Rounds in which each step has its turn.")
-    ] = 5,
-    memory_iterations: Annotated[
-        int, typer.Option("--memory-iterations", min=8, help="Length of the run for the memory.")
-    ] = 1000,
-    threads: Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")] = 1,
+    robots: Robots = ["pointmaze_umaze", "hopper"],  # noqa: B006 (typer reads it, nobody changes it)
+    config: ConfigFile = None,
+    repeats: Repeats = 5,
+    memory_iterations: MemoryIterations = 1000,
+    threads: Threads = 1,
     json_file: JsonFile = None,
 ) -> None:
     """Measure training: episodes a second against LPT's step, where time goes, and memory.
@@ -46,7 +45,6 @@ def training(
     """
     import torch
 
-    from gac_ros.bench.goals import write_measurement
     from gac_ros.bench.training import measure_memory, measure_robot, sized_episodes
     from gac_ros.training.config import TrainingConfig, load_training_config
 
@@ -66,52 +64,35 @@ def training(
         _print_speed(speed)
     _print_profile(speeds[0])
     goals = [*(speed.goal() for speed in speeds), memory.goal()]
-    print_goals(goals)
-    if json_file is not None:
-        figures = {
-            "threads": threads,
-            "config": settings.model_dump(),
-            "robots": [speed.model_dump() for speed in speeds],
-            "memory": memory.model_dump(),
-        }
-        write_measurement(json_file, goals, figures)
-        make_console().print(f"Figures: {json_file}", soft_wrap=True)
-
-
-def print_goals(goals: Sequence[SpeedGoal]) -> None:
-    """A table of goals and how they stand."""
-    from rich.table import Table
-
-    table = Table("goal", "measured", "wanted", "met", title="Goals", title_justify="left")
-    for goal in goals:
-        table.add_row(goal.name, f"{goal.value:.4g}", goal.goal, "yes" if goal.met else "no")
-    make_console().print(table)
+    figures = {
+        "threads": threads,
+        "config": settings.model_dump(),
+        "robots": [speed.model_dump() for speed in speeds],
+        "memory": memory.model_dump(),
+    }
+    conclude(goals, figures, json_file)
 
 
 def _print_speed(speed: RobotSpeed) -> None:
-    from rich.table import Table
-
     mean, longest = speed.episode_steps
-    table = Table(
-        "step",
-        "gradient steps/s",
-        "episodes/s",
-        "CPU ms a step",
-        "times the CPU",
-        title=f"{speed.robot}: episodes of {mean:.0f} steps on average, {longest} at most; "
-        f"{speed.batch_episodes} a batch; median (lowest to highest of the rounds)",
-        title_justify="left",
-    )
+    rows = []
     for step in speed.steps:
         ratio = speed.ratios.get(step.name)
-        table.add_row(
-            step.name,
-            _spread(step.steps_per_second),
-            _spread(step.episodes_per_second),
-            f"{1e3 * step.processor_seconds.median:.1f}",
-            "" if ratio is None else _spread(ratio),
+        rows.append(
+            (
+                step.name,
+                _spread(step.steps_per_second),
+                _spread(step.episodes_per_second),
+                f"{1e3 * step.processor_seconds.median:.1f}",
+                "" if ratio is None else _spread(ratio),
+            )
         )
-    make_console().print(table)
+    print_table(
+        f"{speed.robot}: episodes of {mean:.0f} steps on average, {longest} at most; "
+        f"{speed.batch_episodes} a batch; median (lowest to highest of the rounds)",
+        ("step", "gradient steps/s", "episodes/s", "CPU ms a step", "times the CPU"),
+        rows,
+    )
 
 
 def _spread(spread: Spread) -> str:
@@ -119,18 +100,11 @@ def _spread(spread: Spread) -> str:
 
 
 def _print_profile(speed: RobotSpeed) -> None:
-    from rich.table import Table
-
-    table = Table(
-        "operation",
-        "ms",
-        "share",
-        "calls",
-        title=f"{speed.robot}: where an iteration of this package spends its time (own time)",
-        title_justify="left",
+    print_table(
+        f"{speed.robot}: where an iteration of this package spends its time (own time)",
+        ("operation", "ms", "share", "calls"),
+        [
+            (r.name, f"{r.milliseconds:.2f}", f"{100.0 * r.share:.1f} %", f"{r.calls:.0f}")
+            for r in speed.profile
+        ],
     )
-    for row in speed.profile:
-        table.add_row(
-            row.name, f"{row.milliseconds:.2f}", f"{100.0 * row.share:.1f} %", f"{row.calls:.0f}"
-        )
-    make_console().print(table)

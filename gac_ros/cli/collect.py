@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from gac_ros.cli.display import episode_progress, make_console
-from gac_ros.cli.options import CheckpointPath, Device, Mjcf, ModeName, Robot, Seed
+from gac_ros.cli.options import CheckpointPath, Device, EpisodeCount, Mjcf, ModeName, Robot, Seed
 
 
 class BehaviourName(str, Enum):
@@ -27,42 +27,46 @@ class GoalName(str, Enum):
     FIXED = "fixed"
 
 
+Behaviour = Annotated[
+    BehaviourName,
+    typer.Option(
+        "--behaviour",
+        help="waypoint: a noisy controller that drives through a maze. random: random "
+        "actions. checkpoint: a trained policy.",
+    ),
+]
+Out = Annotated[
+    Path, typer.Option("--out", help="Buffer folder; episodes are added to those already there.")
+]
+Goal = Annotated[
+    GoalName,
+    typer.Option(
+        "--goal",
+        help="Where 'waypoint' drives. random: to a cell drawn for each episode, "
+        "sub-optimal on purpose. fixed: to the maze's goal, the expert.",
+    ),
+]
+Noise = Annotated[
+    float,
+    typer.Option(
+        "--noise",
+        min=0.0,
+        help="Standard deviation of the noise on 'waypoint' actions, 1 is full force.",
+    ),
+]
+Mode = Annotated[ModeName, typer.Option("--mode", help="How plans are made with 'checkpoint'.")]
+
+
 def collect(
     robot: Robot,
-    behaviour: Annotated[
-        BehaviourName,
-        typer.Option(
-            "--behaviour",
-            help="waypoint: a noisy controller that drives through a maze. random: random "
-            "actions. checkpoint: a trained policy.",
-        ),
-    ],
-    episodes: Annotated[int, typer.Option("--episodes", min=1, help="How many episodes.")],
-    out: Annotated[
-        Path,
-        typer.Option("--out", help="Buffer folder; episodes are added to those already there."),
-    ],
+    behaviour: Behaviour,
+    episodes: EpisodeCount,
+    out: Out,
     seed: Seed = 0,
-    goal: Annotated[
-        GoalName,
-        typer.Option(
-            "--goal",
-            help="Where 'waypoint' drives. random: to a cell drawn for each episode, "
-            "sub-optimal on purpose. fixed: to the maze's goal, the expert.",
-        ),
-    ] = GoalName.RANDOM,
-    noise: Annotated[
-        float,
-        typer.Option(
-            "--noise",
-            min=0.0,
-            help="Standard deviation of the noise on 'waypoint' actions, 1 is full force.",
-        ),
-    ] = 0.2,
+    goal: Goal = GoalName.RANDOM,
+    noise: Noise = 0.2,
     checkpoint: CheckpointPath = None,
-    mode: Annotated[
-        ModeName, typer.Option("--mode", help="How plans are made with 'checkpoint'.")
-    ] = ModeName.EXPLORE,
+    mode: Mode = ModeName.EXPLORE,
     mjcf: Mjcf = None,
     device: Device = "cpu",
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from gac_ros.cli.display import command_line
-from gac_ros.cli.options import Seed
+from gac_ros.cli.options import EpisodeCount, Seed
 
 
 def demo(
@@ -17,7 +17,7 @@ def demo(
     robot: Annotated[
         str, typer.Option("--robot", help="A robot that a checkpoint is packaged for.")
     ] = "pointmaze_umaze",
-    episodes: Annotated[int, typer.Option("--episodes", min=1, help="How many episodes.")] = 5,
+    episodes: EpisodeCount = 5,
     seed: Seed = 0,
     out: Annotated[
         Path | None,

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gac_ros.cli.display import command_line, episode_progress, make_console
-from gac_ros.cli.options import CheckpointPath, Device, Mjcf, ModeName, Robot, Seed
+from gac_ros.cli.options import (
+    CheckpointPath,
+    Device,
+    EpisodeCount,
+    Mjcf,
+    ModeName,
+    Robot,
+    Seed,
+    TransportName,
+)
 
 if TYPE_CHECKING:
     from gac_ros.evaluation.evaluate import EvaluationRequest
-
-
-class TransportName(str, Enum):
-    """How the robot is reached."""
-
-    ROS = "ros"
-    INPROC = "inproc"
 
 
 class ReplanningName(str, Enum):
@@ -30,57 +32,63 @@ class ReplanningName(str, Enum):
     SURPRISED = "surprised"
 
 
+Out = Annotated[
+    Path, typer.Option("--out", help="Folder for results.json, the bags (episodes/) and the logs.")
+]
+Transport = Annotated[
+    TransportName,
+    typer.Option(
+        "--transport",
+        help="ros: simulator and controller are two processes on a real ROS graph. inproc: "
+        "the same control loop in this process; no ROS needed, same actions and returns.",
+    ),
+]
+Mode = Annotated[
+    ModeName,
+    typer.Option(
+        "--mode",
+        help="How plans are made. exploit: for the highest return. explore: for a return "
+        "above the data's best. posterior: Latent Plan Transformer's sampling, a baseline.",
+    ),
+]
+RealTimeFactor = Annotated[
+    float | None,
+    typer.Option(
+        "--real-time-factor",
+        min=0.01,
+        help="Simulated seconds a second, 1 is real time. Default: lock-step, in which the "
+        "simulator waits for each action, so that the result is exact and repeatable.",
+    ),
+]
+Replanning = Annotated[
+    ReplanningName,
+    typer.Option(
+        "--replanning",
+        help="When to plan again during an episode. periodic: every 50 steps. surprised: when "
+        "the predicted return falls behind what the plan promised.",
+    ),
+]
+Record = Annotated[bool, typer.Option("--record/--no-record", help="Keep every episode as a bag.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace the results.json of an earlier run.")
+]
+
+
 def evaluate(
     context: typer.Context,
     robot: Robot,
-    out: Annotated[
-        Path,
-        typer.Option("--out", help="Folder for results.json, the bags (episodes/) and the logs."),
-    ],
+    out: Out,
     checkpoint: CheckpointPath = None,
-    episodes: Annotated[int, typer.Option("--episodes", min=1, help="How many episodes.")] = 20,
+    episodes: EpisodeCount = 20,
     seed: Seed = 0,
-    transport: Annotated[
-        TransportName,
-        typer.Option(
-            "--transport",
-            help="ros: simulator and controller are two processes on a real ROS graph. inproc: "
-            "the same control loop in this process; no ROS needed, same actions and returns.",
-        ),
-    ] = TransportName.ROS,
-    mode: Annotated[
-        ModeName,
-        typer.Option(
-            "--mode",
-            help="How plans are made. exploit: for the highest return. explore: for a return "
-            "above the data's best. posterior: Latent Plan Transformer's sampling, a baseline.",
-        ),
-    ] = ModeName.EXPLOIT,
-    real_time_factor: Annotated[
-        float | None,
-        typer.Option(
-            "--real-time-factor",
-            min=0.01,
-            help="Simulated seconds a second, 1 is real time. Default: lock-step, in which the "
-            "simulator waits for each action, so that the result is exact and repeatable.",
-        ),
-    ] = None,
-    replanning: Annotated[
-        ReplanningName,
-        typer.Option(
-            "--replanning",
-            help="When to plan again during an episode. periodic: every 50 steps. surprised: when "
-            "the predicted return falls behind what the plan promised.",
-        ),
-    ] = ReplanningName.NEVER,
+    transport: Transport = TransportName.ROS,
+    mode: Mode = ModeName.EXPLOIT,
+    real_time_factor: RealTimeFactor = None,
+    replanning: Replanning = ReplanningName.NEVER,
     mjcf: Mjcf = None,
     device: Device = "cpu",
-    record: Annotated[
-        bool, typer.Option("--record/--no-record", help="Keep every episode as a bag.")
-    ] = True,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the results.json of an earlier run.")
-    ] = False,
+    record: Record = True,
+    overwrite: Overwrite = False,
 ) -> None:
     """Score a checkpoint on a simulated robot.
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gac_ros.cli.display import command_line, make_console
-from gac_ros.cli.evaluate import TransportName
-from gac_ros.cli.online import (
+from gac_ros.cli.display import make_console
+from gac_ros.cli.online import RoundProgress, draw_rounds
+from gac_ros.cli.online_options import (
     Collect,
     Episodes,
     InitialData,
@@ -17,12 +17,12 @@ from gac_ros.cli.online import (
     KeepName,
     Out,
     Resume,
-    RoundProgress,
     Seed,
     TransportOption,
-    draw_rounds,
+    make_request,
+    read_settings,
 )
-from gac_ros.cli.options import Device, Mjcf, Robot
+from gac_ros.cli.options import Device, Mjcf, Robot, TransportName
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -34,42 +34,48 @@ REFUSED = 1
 _SHORT = 12
 
 
+Deployment = Annotated[
+    Path | None,
+    typer.Option(
+        "--deployment",
+        help="Folder that says which checkpoint acts; controllers with the parameter "
+        "'deployment' follow it. Default: OUT/deployment.",
+    ),
+]
+FirstCheckpoint = Annotated[
+    Path | None,
+    typer.Option(
+        "--checkpoint",
+        help="Checkpoint to begin with. Default: the one that acts in --deployment, else one "
+        "trained on --initial-data.",
+    ),
+]
+Candidate = Annotated[
+    Path | None,
+    typer.Option(
+        "--candidate",
+        help="Collect and train nothing: judge this checkpoint as a round judges its own, and "
+        "have it take over if it is better. Exit code 1 when it does not.",
+    ),
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", help="Settings (*.yaml). Default: config/train/improve.yaml."),
+]
+
+
 def improve(
     context: typer.Context,
     robot: Robot,
     out: Out,
-    deployment: Annotated[
-        Path | None,
-        typer.Option(
-            "--deployment",
-            help="Folder that says which checkpoint acts; controllers with the parameter "
-            "'deployment' follow it. Default: OUT/deployment.",
-        ),
-    ] = None,
-    initial_data: InitialData = None,
+    deployment: Deployment = None,
+    data: InitialData = None,
     keep: Keep = KeepName.ALL,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(
-            "--checkpoint",
-            help="Checkpoint to begin with. Default: the one that acts in --deployment, else one "
-            "trained on --initial-data.",
-        ),
-    ] = None,
-    candidate: Annotated[
-        Path | None,
-        typer.Option(
-            "--candidate",
-            help="Collect and train nothing: judge this checkpoint as a round judges its own, and "
-            "have it take over if it is better. Exit code 1 when it does not.",
-        ),
-    ] = None,
+    checkpoint: FirstCheckpoint = None,
+    candidate: Candidate = None,
     collect: Collect = None,
     episodes: Episodes = None,
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", help="Settings (*.yaml). Default: config/train/improve.yaml."),
-    ] = None,
+    config: ConfigFile = None,
     seed: Seed = 0,
     transport: TransportOption = TransportName.INPROC,
     mjcf: Mjcf = None,
@@ -88,36 +94,22 @@ def improve(
     """
     from gac_ros.deployment.folder import DeploymentFolder
     from gac_ros.evaluation.threads import one_thread
-    from gac_ros.improve.config import load_improve_config
+    from gac_ros.improve.config import ImproveConfig
     from gac_ros.improve.loop import run_improve
     from gac_ros.online.report import rounds_table
-    from gac_ros.online.request import OnlineRequest, recorded_checkpoint
+    from gac_ros.online.request import recorded_checkpoint
     from gac_ros.online.results import RESULTS_FILE
     from gac_ros.resources import config_directory
 
-    changes = {"collect": None if collect is None else collect.value, "episodes": episodes}
-    settings = load_improve_config(
-        config or config_directory() / "train" / "improve.yaml",
-        {key: value for key, value in changes.items() if value is not None},
-    )
+    file = config or config_directory() / "train" / "improve.yaml"
+    settings = read_settings(ImproveConfig, file, collect, episodes)
     folder = DeploymentFolder((deployment or out / "deployment").absolute())
     if checkpoint is None and resume:
         checkpoint = recorded_checkpoint(out)
     elif checkpoint is None and candidate is None and folder.exists:
         checkpoint = Path(folder.read().acting.path)
-    request = OnlineRequest(
-        robot=robot,
-        out=out,
-        config=settings,
-        seed=seed,
-        initial_data=tuple(initial_data or ()),
-        keep=keep.value,
-        checkpoint=checkpoint,
-        transport=transport.value,
-        mjcf=mjcf,
-        device=device,
-        resume=resume,
-        command_line=command_line(context),
+    request = make_request(
+        context, settings, robot, out, data, keep, checkpoint, seed, transport, mjcf, device, resume
     )
     console = make_console()
     with one_thread():

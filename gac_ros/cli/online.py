@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gac_ros.cli.display import command_line, make_console, progress_bar
-from gac_ros.cli.evaluate import TransportName
-from gac_ros.cli.options import Device, Mjcf, Robot
+from gac_ros.cli.display import make_console, progress_bar
+from gac_ros.cli.online_options import (
+    Collect,
+    Episodes,
+    InitialData,
+    Keep,
+    KeepName,
+    Out,
+    Resume,
+    Seed,
+    TransportOption,
+    make_request,
+    read_settings,
+)
+from gac_ros.cli.options import Device, Mjcf, Robot, TransportName
 
 if TYPE_CHECKING:
     from gac_ros.online.results import RoundResult
@@ -21,67 +32,16 @@ if TYPE_CHECKING:
 _LINES = 4
 
 
-class StrategyName(str, Enum):
-    """How collecting plans are made."""
-
-    EXPLORE = "explore"
-    EXPLOIT = "exploit"
-    PRIOR = "prior"
-    POSTERIOR = "posterior"
-
-
-class KeepName(str, Enum):
-    """Which of the initial episodes are used."""
-
-    ALL = "all"
-    WORST_HALF = "worst-half"
-
-
-Out = Annotated[
-    Path,
+FirstCheckpoint = Annotated[
+    Path | None,
     typer.Option(
-        "--out", help="Folder of the run: a folder a round, results.json and returns.png."
+        "--checkpoint",
+        help="Checkpoint or training run to begin with. Default: trained on --initial-data.",
     ),
 ]
-InitialData = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--initial-data",
-        help="Folder of episode bags to begin with; may be given several times.",
-    ),
-]
-Keep = Annotated[
-    KeepName,
-    typer.Option(
-        "--keep",
-        help="Which of them. worst-half: those of the lowest returns, a weak start to improve "
-        "upon.",
-    ),
-]
-Collect = Annotated[
-    StrategyName | None,
-    typer.Option(
-        "--collect",
-        help="How collecting plans are made. explore: for a target return that tunes itself. "
-        "exploit, prior, posterior (Latent Plan Transformer's sampling): what exploration is "
-        "compared with. Default: the settings', explore.",
-    ),
-]
-Episodes = Annotated[
-    int | None,
-    typer.Option("--episodes", min=1, help="To collect in all. Default: the settings', 300."),
-]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Of starts, plans and trainings.")]
-TransportOption = Annotated[
-    TransportName,
-    typer.Option(
-        "--transport",
-        help="inproc: the control loop in this process. ros: simulator and controller are two "
-        "processes on a real ROS graph.",
-    ),
-]
-Resume = Annotated[
-    bool, typer.Option("--resume", help="Continue the run in --out where it stopped.")
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", help="Settings (*.yaml). Default: config/train/online.yaml."),
 ]
 
 
@@ -89,21 +49,12 @@ def online(
     context: typer.Context,
     robot: Robot,
     out: Out,
-    initial_data: InitialData = None,
+    data: InitialData = None,
     keep: Keep = KeepName.ALL,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(
-            "--checkpoint",
-            help="Checkpoint or training run to begin with. Default: trained on --initial-data.",
-        ),
-    ] = None,
+    checkpoint: FirstCheckpoint = None,
     collect: Collect = None,
     episodes: Episodes = None,
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", help="Settings (*.yaml). Default: config/train/online.yaml."),
-    ] = None,
+    config: ConfigFile = None,
     seed: Seed = 0,
     transport: TransportOption = TransportName.INPROC,
     mjcf: Mjcf = None,
@@ -120,36 +71,19 @@ def online(
     --out runs/umaze-online`
     """
     from gac_ros.evaluation.threads import one_thread
-    from gac_ros.online.config import load_online_config
+    from gac_ros.online.config import OnlineConfig
     from gac_ros.online.loop import run_online
     from gac_ros.online.report import rounds_table
-    from gac_ros.online.request import OnlineRequest
     from gac_ros.online.results import RESULTS_FILE
     from gac_ros.resources import config_directory
 
-    changes = {"collect": None if collect is None else collect.value, "episodes": episodes}
-    settings = load_online_config(
-        config or config_directory() / "train" / "online.yaml",
-        {key: value for key, value in changes.items() if value is not None},
+    file = config or config_directory() / "train" / "online.yaml"
+    settings = read_settings(OnlineConfig, file, collect, episodes)
+    request = make_request(
+        context, settings, robot, out, data, keep, checkpoint, seed, transport, mjcf, device, resume
     )
     with one_thread():
-        rounds = run_online(
-            OnlineRequest(
-                robot=robot,
-                out=out,
-                config=settings,
-                seed=seed,
-                initial_data=tuple(initial_data or ()),
-                keep=keep.value,
-                checkpoint=checkpoint,
-                transport=transport.value,
-                mjcf=mjcf,
-                device=device,
-                resume=resume,
-                command_line=command_line(context),
-            ),
-            RoundProgress(),
-        )
+        rounds = run_online(request, RoundProgress())
     console = make_console()
     console.print(rounds_table(rounds, f"{robot}: collecting by {settings.collect}, seed {seed}"))
     console.print(f"Results:    {out / RESULTS_FILE}", soft_wrap=True)

@@ -43,9 +43,19 @@ CheckpointPath = Annotated[
 ]
 
 
+EpisodeCount = Annotated[int, typer.Option("--episodes", min=1, help="How many episodes.")]
+
+
 class ModeName(str, Enum):
     """How plans are made."""
 
     EXPLOIT = "exploit"
     EXPLORE = "explore"
     POSTERIOR = "posterior"
+
+
+class TransportName(str, Enum):
+    """How the robot is reached."""
+
+    ROS = "ros"
+    INPROC = "inproc"

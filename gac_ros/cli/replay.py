@@ -17,87 +17,98 @@ if TYPE_CHECKING:
     from gac_ros.evaluation.commands import RecordedCommands
     from gac_ros.evaluation.replay import ReplayReport
 
+Bags = Annotated[list[Path], typer.Argument(help="Bags, or folders of bags.")]
+ActingCheckpoint = Annotated[
+    Path | None,
+    typer.Option(
+        "--checkpoint",
+        help="The checkpoint that acted, if it is not where the bag says it was.",
+    ),
+]
+Plot = Annotated[
+    Path | None,
+    typer.Option(
+        "--plot",
+        metavar="FOLDER",
+        help="Draw recorded and recomputed actions of each episode to FOLDER/EPISODE.png "
+        "(extra 'bench').",
+    ),
+]
+Publish = Annotated[
+    bool,
+    typer.Option(
+        "--publish",
+        help="Instead, play the recorded inputs on their topics, for a controller that is "
+        "running. It acts on them once an episode was started: ros2 service call "
+        "/gac_controller/start_episode std_srvs/srv/Trigger",
+    ),
+]
+ToRobot = Annotated[
+    bool,
+    typer.Option(
+        "--to-robot",
+        help="Instead, send the recorded commands of one episode to the robot itself, within "
+        "its limits, and go to the safe action at the end. Nobody watches what the robot does!",
+    ),
+]
+Rate = Annotated[
+    float,
+    typer.Option(
+        "--rate", min=0.01, help="With --publish, --to-robot: speed, 1 is the recording's."
+    ),
+]
+Topic = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--topic", help="With --publish: play this recorded topic, not the inputs. Repeatable."
+    ),
+]
+Qos = Annotated[
+    Path | None,
+    typer.Option(
+        "--qos",
+        metavar="FILE",
+        help="With --publish: quality of service by topic, in the YAML of ros2 bag play "
+        "--qos-profile-overrides-path.",
+    ),
+]
+Wait = Annotated[
+    float,
+    typer.Option(
+        "--wait",
+        min=0.0,
+        metavar="SECONDS",
+        help="With --publish, --to-robot: how long to wait for somebody to listen.",
+    ),
+]
+NoWait = Annotated[
+    bool, typer.Option("--no-wait", help="With --publish: play whether or not anyone listens.")
+]
+LimitingRobot = Annotated[
+    str | None,
+    typer.Option(
+        "--robot",
+        help="With --to-robot: keep to the limits of this robot, a packaged one or an "
+        "embodiment file, instead of those of the recording.",
+    ),
+]
+Yes = Annotated[bool, typer.Option("--yes", help="With --to-robot: do not ask, for scripts.")]
+
 
 def replay(
-    bags: Annotated[list[Path], typer.Argument(help="Bags, or folders of bags.")],
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(
-            "--checkpoint",
-            help="The checkpoint that acted, if it is not where the bag says it was.",
-        ),
-    ] = None,
+    bags: Bags,
+    checkpoint: ActingCheckpoint = None,
     device: Device = "cpu",
-    plot: Annotated[
-        Path | None,
-        typer.Option(
-            "--plot",
-            metavar="FOLDER",
-            help="Draw recorded and recomputed actions of each episode to FOLDER/EPISODE.png "
-            "(extra 'bench').",
-        ),
-    ] = None,
-    publish: Annotated[
-        bool,
-        typer.Option(
-            "--publish",
-            help="Instead, play the recorded inputs on their topics, for a controller that is "
-            "running. It acts on them once an episode was started: ros2 service call "
-            "/gac_controller/start_episode std_srvs/srv/Trigger",
-        ),
-    ] = False,
-    to_robot: Annotated[
-        bool,
-        typer.Option(
-            "--to-robot",
-            help="Instead, send the recorded commands of one episode to the robot itself, within "
-            "its limits, and go to the safe action at the end. Nobody watches what the robot does!",
-        ),
-    ] = False,
-    rate: Annotated[
-        float,
-        typer.Option(
-            "--rate", min=0.01, help="With --publish, --to-robot: speed, 1 is the recording's."
-        ),
-    ] = 1.0,
-    topic: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--topic", help="With --publish: play this recorded topic, not the inputs. Repeatable."
-        ),
-    ] = None,
-    qos: Annotated[
-        Path | None,
-        typer.Option(
-            "--qos",
-            metavar="FILE",
-            help="With --publish: quality of service by topic, in the YAML of ros2 bag play "
-            "--qos-profile-overrides-path.",
-        ),
-    ] = None,
-    wait: Annotated[
-        float,
-        typer.Option(
-            "--wait",
-            min=0.0,
-            metavar="SECONDS",
-            help="With --publish, --to-robot: how long to wait for somebody to listen.",
-        ),
-    ] = 10.0,
-    no_wait: Annotated[
-        bool, typer.Option("--no-wait", help="With --publish: play whether or not anyone listens.")
-    ] = False,
-    robot: Annotated[
-        str | None,
-        typer.Option(
-            "--robot",
-            help="With --to-robot: keep to the limits of this robot, a packaged one or an "
-            "embodiment file, instead of those of the recording.",
-        ),
-    ] = None,
-    yes: Annotated[
-        bool, typer.Option("--yes", help="With --to-robot: do not ask, for scripts.")
-    ] = False,
+    plot: Plot = None,
+    publish: Publish = False,
+    to_robot: ToRobot = False,
+    rate: Rate = 1.0,
+    topic: Topic = None,
+    qos: Qos = None,
+    wait: Wait = 10.0,
+    no_wait: NoWait = False,
+    robot: LimitingRobot = None,
+    yes: Yes = False,
 ) -> None:
     """Recompute the actions of recorded episodes and compare.
 

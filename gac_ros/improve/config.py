@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from gac_ros.deployment.state import DeploymentConfig
-from gac_ros.online.config import OnlineConfig, read_config
+from gac_ros.online.config import OnlineConfig
 
 
 class ImproveConfig(OnlineConfig):
@@ -18,8 +17,3 @@ class ImproveConfig(OnlineConfig):
 
     collector: Literal["learner", "incumbent"] = "incumbent"
     deployment: DeploymentConfig = DeploymentConfig()
-
-
-def load_improve_config(path: Path, changes: dict[str, Any]) -> ImproveConfig:
-    """Read and validate a YAML file; see `gac_ros.online.config.load_online_config`."""
-    return read_config(ImproveConfig, path, changes)

@@ -110,21 +110,17 @@ def collecting_planner(
     return strategy, planner
 
 
-def load_online_config(path: Path, changes: dict[str, Any]) -> OnlineConfig:
+def read_config(kind: type[_Config], path: Path, changes: dict[str, Any]) -> _Config:
     """Read and validate a YAML file.
 
     Args:
+        kind: what it holds, `OnlineConfig` or one that adds to it.
         path: the file.
         changes: keys that replace those of the file.
 
     Raises:
         ConfigurationError: it cannot be read, or a key is unknown or wrong.
     """
-    return read_config(OnlineConfig, path, changes)
-
-
-def read_config(kind: type[_Config], path: Path, changes: dict[str, Any]) -> _Config:
-    """As `load_online_config`, for settings that add to these."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         return kind.model_validate({**content, **changes})

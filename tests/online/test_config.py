@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 
 from gac_ros.errors import ConfigurationError
-from gac_ros.online.config import OnlineConfig, load_online_config
+from gac_ros.online.config import OnlineConfig, read_config
 from gac_ros.resources import config_directory
 
 
 def test_the_packaged_file_holds_the_built_in_values() -> None:
-    assert load_online_config(config_directory() / "train" / "online.yaml", {}) == OnlineConfig()
+    assert (
+        read_config(OnlineConfig, config_directory() / "train" / "online.yaml", {})
+        == OnlineConfig()
+    )
 
 
 def test_the_last_round_may_be_shorter() -> None:
@@ -23,7 +26,7 @@ def test_the_last_round_may_be_shorter() -> None:
 def test_given_keys_replace_those_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "online.yaml"
     path.write_text("{episodes: 10, collect: prior}")
-    config = load_online_config(path, {"collect": "exploit"})
+    config = read_config(OnlineConfig, path, {"collect": "exploit"})
     assert (config.episodes, config.collect) == (10, "exploit")
 
 
@@ -40,7 +43,7 @@ def test_mistakes_name_the_file_and_the_key(tmp_path: Path, text: str, remedy: s
     path = tmp_path / "online.yaml"
     path.write_text(text)
     with pytest.raises(ConfigurationError, match=remedy) as error:
-        load_online_config(path, {})
+        read_config(OnlineConfig, path, {})
     assert str(path) in str(error.value)
     with pytest.raises(ConfigurationError, match="cannot be read"):
-        load_online_config(tmp_path / "none.yaml", {})
+        read_config(OnlineConfig, tmp_path / "none.yaml", {})
