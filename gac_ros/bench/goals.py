@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from gac_ros.bench.provenance import commit, processor, versions
+from gac_ros.errors import EpisodeError
 from gac_ros.files import write_text
 
 
@@ -55,3 +56,31 @@ def write_measurement(path: Path, goals: Iterable[SpeedGoal], figures: dict[str,
         **figures,
     }
     write_text(path, json.dumps(content, indent=1) + "\n")
+
+
+def read_measurement(path: Path) -> dict[str, Any]:
+    """What `write_measurement` wrote.
+
+    Raises:
+        EpisodeError: the file is damaged.
+    """
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise damaged_measurement(path, error) from error
+
+
+def damaged_measurement(path: Path, error: Exception) -> EpisodeError:
+    """The error for a file that does not hold what it should."""
+    reason = " ".join(str(error).split())
+    return EpisodeError(f"{path}: cannot be read ({reason}); measure again with gac bench")
+
+
+def measurement_origin(path: Path, content: dict[str, Any]) -> str:
+    """A sentence on where a measurement comes from."""
+    found = content.get("versions", {})
+    device = f" device {content['device']}," if "device" in content else ""
+    return (
+        f"`{path.name}`: commit {content.get('commit')}, {content.get('processor')},{device} "
+        f"Python {found.get('python')}, PyTorch {found.get('torch')}."
+    )

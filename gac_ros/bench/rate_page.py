@@ -5,7 +5,6 @@ The prose is about what is measured and how; every figure comes from the files.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,12 @@ from pydantic import ValidationError
 
 from gac_ros.bench import control_tables as tables
 from gac_ros.bench.control import DecisionReport
-from gac_ros.bench.goals import SpeedGoal
+from gac_ros.bench.goals import SpeedGoal, damaged_measurement, measurement_origin, read_measurement
 from gac_ros.bench.markdown import markdown_table
 from gac_ros.bench.over_ros.jitter import JitterReport, MissedReport
 from gac_ros.bench.over_ros.latency import LatencyReport
 from gac_ros.bench.over_ros.soak import SoakReport
 from gac_ros.bench.planning import PlanReport
-from gac_ros.errors import EpisodeError
 from gac_ros.files import write_text
 
 CONTROL_FILE = "control.json"
@@ -73,8 +71,8 @@ def write_rate_page(results: Path, page: Path) -> bool:
 def _control(path: Path) -> Iterator[str]:
     if not path.is_file():
         return
-    content = _read(path)
-    yield from ("## Speed", "", *_origin(path, content), "")
+    content = read_measurement(path)
+    yield from ("## Speed", "", measurement_origin(path, content), "")
     try:
         goals = [SpeedGoal.model_validate(goal) for goal in content["goals"]]
         if goals:
@@ -83,7 +81,7 @@ def _control(path: Path) -> Iterator[str]:
             if key in content:
                 yield from _section(make_table(kind.model_validate(content[key])))
     except (KeyError, ValidationError) as error:
-        raise _damaged(path, error) from error
+        raise damaged_measurement(path, error) from error
 
 
 def _soaks(results: Path) -> Iterator[str]:
@@ -94,8 +92,8 @@ def _soaks(results: Path) -> Iterator[str]:
     goals: list[SpeedGoal] = []
     yield from ("## Soak", "")
     for path in found:
-        content = _read(path)
-        yield from (*_origin(path, content), "")
+        content = read_measurement(path)
+        yield from (measurement_origin(path, content), "")
         try:
             reports += [
                 SoakReport.model_validate(content[key])
@@ -104,7 +102,7 @@ def _soaks(results: Path) -> Iterator[str]:
             ]
             goals += [SpeedGoal.model_validate(goal) for goal in content["goals"]]
         except (KeyError, ValidationError) as error:
-            raise _damaged(path, error) from error
+            raise damaged_measurement(path, error) from error
     yield from _section(tables.soak_table(reports))
     yield from _section(tables.goal_table(goals))
 
@@ -112,24 +110,3 @@ def _soaks(results: Path) -> Iterator[str]:
 def _section(found: tables.TextTable) -> Iterator[str]:
     yield from (f"### {found.title}", "")
     yield from markdown_table(found.columns, found.rows)
-
-
-def _origin(path: Path, content: dict[str, Any]) -> Iterator[str]:
-    versions = content.get("versions", {})
-    yield (
-        f"`{path.name}`: commit {content.get('commit')}, {content.get('processor')}, "
-        f"device {content.get('device')}, Python {versions.get('python')}, "
-        f"PyTorch {versions.get('torch')}."
-    )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: Exception) -> EpisodeError:
-    reason = " ".join(str(error).split())
-    return EpisodeError(f"{path}: cannot be read ({reason}); measure again with gac bench")

@@ -14,11 +14,13 @@ from gac_ros.bench.learning.page import learning_section, variants_section
 from gac_ros.bench.learning.plots import plot_learning
 from gac_ros.bench.learning.records import read_records
 from gac_ros.bench.learning.summary import Table, summarize
+from gac_ros.bench.training_page import training_section
 from gac_ros.errors import ConfigurationError, OutputError
 from gac_ros.files import write_text
 
 LEARNING_FOLDER = "learning"
 VARIANTS_FOLDER = "variants"
+TRAINING_FILE = "training.json"
 NOTES_FILE = "notes.md"
 _HEAD = """\
 # Results
@@ -56,6 +58,7 @@ def write_report(results: Path, page: Path) -> None:
         "",
         *learning_section(table, plots, folder),
         *variants_section(_variants(results / VARIANTS_FOLDER)),
+        *training_section(results / TRAINING_FILE),
         *_notes(results / NOTES_FILE),
     ]
     write_text(page, _joined(lines))
