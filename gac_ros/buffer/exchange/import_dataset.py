@@ -2,51 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gac_ros.buffer.exchange.episodes import Dataset, Exchanged
 from gac_ros.buffer.importing.import_steps import check_fit
+from gac_ros.buffer.importing.imported import ImportReport, all_present, id_prefix
 from gac_ros.buffer.importing.step_arrays import StepArrays
 from gac_ros.buffer.importing.step_bag import StepBagWriter
 from gac_ros.buffer.writer import check_writable
 from gac_ros.embodiment import Embodiment, embodiment_from_dict
 from gac_ros.episode import EpisodeMetadata
-from gac_ros.errors import EmbodimentError, EpisodeError, OutputError
+from gac_ros.errors import EmbodimentError, EpisodeError
 
 _RATE_TOLERANCE = 0.01
-
-
-@dataclass(frozen=True)
-class DatasetReport:
-    """What an import did.
-
-    Attributes:
-        imported: episodes written.
-        present: episodes that were there already.
-        steps: of the episodes written.
-        returns: of those that have one, float64.
-        terminated: episodes written that the task ended.
-        truncated: episodes written that something else ended.
-        losses: what could not be kept, one line each.
-    """
-
-    imported: int
-    present: int
-    steps: int
-    returns: NDArray[np.float64]
-    terminated: int
-    truncated: int
-    losses: tuple[str, ...]
 
 
 def import_dataset(
@@ -57,7 +31,7 @@ def import_dataset(
     limit: int | None = None,
     policy: str = "imported",
     on_episode: Callable[[], None] | None = None,
-) -> DatasetReport:
+) -> ImportReport:
     """Write each episode as a bag; those that are there already are left alone.
 
     Episodes that this package exported get their id and metadata back. The data are read twice, so
@@ -159,9 +133,7 @@ class _Importer:
         self._writer = StepBagWriter(embodiment, out)
         self._digest = dataset.digest()
         self._started = datetime.now(timezone.utc).isoformat()
-        plain = re.sub(r"[^A-Za-z0-9_-]", "_", dataset.name).strip("_-") or "data"
-        identity = hashlib.sha256(f"{self._digest} {embodiment.digest}".encode()).hexdigest()
-        self._prefix = f"{plain}-{identity[:8]}"
+        self._prefix = id_prefix(dataset.name, self._digest, embodiment)
         self._steps: list[int] = []
         self._returns: list[float] = []
         self._terminated = 0
@@ -183,16 +155,13 @@ class _Importer:
         if self._embodiment.episode_return.topic is None and episode.rewards.any():
             self._rewards_lost = True
 
-    def report(self) -> DatasetReport:
+    def report(self) -> ImportReport:
         if not self._steps:
-            raise OutputError(
-                f"{self._out}: holds all {self._present} episodes of {self._dataset.path} already; "
-                "choose another folder or leave it at that"
-            )
+            raise all_present(self._out, self._present, self._dataset.path)
         losses = self._dataset.losses
         if self._rewards_lost:
             losses = (*losses, "rewards are summed up: the embodiment has no topic for them")
-        return DatasetReport(
+        return ImportReport(
             imported=len(self._steps),
             present=self._present,
             steps=sum(self._steps),

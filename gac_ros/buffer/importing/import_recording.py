@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
@@ -15,6 +14,7 @@ from gac_ros import messages
 from gac_ros.buffer.importing.align import Aligned, Alignment, ScriptLine, align, tail_length
 from gac_ros.buffer.importing.cut import Cut, Window
 from gac_ros.buffer.importing.cut_recording import CutBy, cut_recording, event_topic
+from gac_ros.buffer.importing.imported import plain_name
 from gac_ros.buffer.importing.recording import Recording
 from gac_ros.buffer.importing.report import (
     IN_DROPPED,
@@ -270,7 +270,7 @@ class _Import:
     def _prefix(self) -> str:
         """What the ids of the recording's episodes begin with: what was recorded, and how cut."""
         how = self._how
-        plain = re.sub(r"[^A-Za-z0-9_-]", "_", self._recording.name).strip("_-") or "recording"
+        plain = plain_name(self._recording.name, otherwise="recording")
         table = how.cut.table.read_text(encoding="utf-8-sig") if how.cut.table else None
         settings = {
             "embodiment": self._embodiment.digest,

@@ -2,46 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gac_ros.buffer.importing.imported import ImportReport, all_present, id_prefix
 from gac_ros.buffer.importing.step_arrays import StepArrays
 from gac_ros.buffer.importing.step_bag import StepBagWriter, StepEpisode
 from gac_ros.buffer.writer import check_writable
 from gac_ros.embodiment import Embodiment
 from gac_ros.episode import EpisodeMetadata
-from gac_ros.errors import EmbodimentError, OutputError
+from gac_ros.errors import EmbodimentError
 
 # Single precision may put an action at its limit a little beyond it.
 _TOLERANCE = 1e-6
-
-
-@dataclass(frozen=True)
-class ImportReport:
-    """What an import did.
-
-    Attributes:
-        imported: episodes written.
-        present: episodes that an earlier import of the same file had written.
-        steps: of the episodes written.
-        returns: of the episodes written, float64 (imported,).
-        terminated: episodes written that the task ended.
-        truncated: episodes written that something else ended.
-    """
-
-    imported: int
-    present: int
-    steps: int
-    returns: NDArray[np.float64]
-    terminated: int
-    truncated: int
 
 
 def check_environment(embodiment: Embodiment, env_id: str, *, origin: str) -> None:
@@ -139,10 +117,7 @@ def import_step_arrays(
     ids = episode_ids(arrays, embodiment)[:limit]
     new = [index for index, name in enumerate(ids) if not (Path(out) / name).exists()]
     if not new:
-        raise OutputError(
-            f"{out}: holds all {len(ids)} episodes of {arrays.name} already; choose another folder "
-            "or leave it at that"
-        )
+        raise all_present(out, len(ids), arrays.name)
     importer = _Importer(arrays, embodiment, Path(out), policy)
     for index in new:
         importer.write(index, ids[index])
@@ -160,10 +135,9 @@ def import_step_arrays(
 
 def episode_ids(arrays: StepArrays, embodiment: Embodiment) -> list[str]:
     """An id for every episode, always the same for the same file and embodiment."""
-    plain = re.sub(r"[^A-Za-z0-9_-]", "_", arrays.name).strip("_-") or "data"
-    identity = hashlib.sha256(f"{arrays.digest} {embodiment.digest}".encode()).hexdigest()[:8]
+    prefix = id_prefix(arrays.name, arrays.digest, embodiment)
     width = max(5, len(str(len(arrays))))
-    return [f"{plain}-{identity}-{index:0{width}d}" for index in range(len(arrays))]
+    return [f"{prefix}-{index:0{width}d}" for index in range(len(arrays))]
 
 
 class _Importer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,10 +13,9 @@ from gac_ros.cli.display import counted_progress, make_console
 from gac_ros.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from gac_ros.buffer.exchange.episodes import Dataset
+    from gac_ros.buffer.importing.imported import ImportReport
+    from gac_ros.buffer.importing.step_arrays import StepArrays
     from gac_ros.embodiment import Embodiment
 
 
@@ -156,6 +156,8 @@ def import_episodes(
     Examples: `gac buffer import rosbag2_2026_01_02 --robot arm.yaml --cut-gap 2 --out episodes`,
     `gac buffer import hopper.npz --robot hopper --out episodes/hopper`
     """
+    from gac_ros.buffer.exchange.import_dataset import import_dataset
+    from gac_ros.buffer.importing.import_steps import import_step_arrays
     from gac_ros.embodiment import find_embodiment
 
     embodiment = find_embodiment(robot)
@@ -173,12 +175,13 @@ def import_episodes(
     }
     if source.suffix == ".npz":
         _refuse("a data set of step arrays", {**of_recordings, "--observation": observation})
-        _import_step_arrays(source, robot, embodiment, out, limit, policy)
+        arrays = _open_step_arrays(source, robot, embodiment)
+        _import_all(import_step_arrays, arrays, embodiment, out, limit, policy)
         return
     dataset = _open_dataset(source, observation or [])
     if dataset is not None:
         _refuse("a data set", of_recordings)
-        _import_dataset(dataset, embodiment, out, limit, policy)
+        _import_all(import_dataset, dataset, embodiment, out, limit, policy)
         return
     _refuse("a recording", {"--limit": limit, "--observation": observation})
     from gac_ros.buffer.importing.align import Alignment
@@ -220,29 +223,6 @@ def _open_dataset(source: Path, keys: list[str]) -> Dataset | None:
     return None
 
 
-def _import_dataset(
-    dataset: Dataset, embodiment: Embodiment, out: Path, limit: int | None, policy: str
-) -> None:
-    from gac_ros.buffer.exchange.import_dataset import import_dataset
-
-    total = len(dataset) if limit is None else min(limit, len(dataset))
-    with counted_progress(total, "importing") as advance:
-        report = import_dataset(
-            dataset, embodiment, out, limit=limit, policy=policy, on_episode=advance
-        )
-    console = make_console()
-    for loss in report.losses:
-        console.print(f"not kept: {loss}", soft_wrap=True)
-    _print_totals(
-        report.imported,
-        report.present,
-        report.steps,
-        report.returns,
-        report.terminated,
-        report.truncated,
-    )
-
-
 def _tell(done: int, total: int) -> None:
     if done % max(1, total // 20) == 0 or done == total:
         typer.echo(f"importing: {done}/{total}", err=True)
@@ -258,10 +238,8 @@ def _renamed(given: list[str]) -> dict[str, str]:
     return {name: recorded for name, _, recorded in pairs}
 
 
-def _import_step_arrays(
-    file: Path, robot: str, embodiment: Embodiment, out: Path, limit: int | None, policy: str
-) -> None:
-    from gac_ros.buffer.importing.import_steps import check_environment, import_step_arrays
+def _open_step_arrays(file: Path, robot: str, embodiment: Embodiment) -> StepArrays:
+    from gac_ros.buffer.importing.import_steps import check_environment
     from gac_ros.buffer.importing.step_arrays import load_step_arrays
     from gac_ros.embodiment import known_robots
 
@@ -269,36 +247,33 @@ def _import_step_arrays(
     # With an embodiment of their own, users say themselves what fits.
     if robot in known_robots():
         check_environment(embodiment, arrays.env_id, origin=str(file))
-    total = len(arrays) if limit is None else min(limit, len(arrays))
-    with counted_progress(total, "importing") as advance:
-        report = import_step_arrays(
-            arrays, embodiment, out, limit=limit, policy=policy, on_episode=advance
-        )
-    _print_totals(
-        report.imported,
-        report.present,
-        report.steps,
-        report.returns,
-        report.terminated,
-        report.truncated,
-    )
+    return arrays
 
 
-def _print_totals(
-    imported: int,
-    present: int,
-    steps: int,
-    returns: NDArray[np.float64],
-    terminated: int,
-    truncated: int,
+def _import_all(
+    run: Callable[..., ImportReport],
+    data: Dataset | StepArrays,
+    embodiment: Embodiment,
+    out: Path,
+    limit: int | None,
+    policy: str,
 ) -> None:
-    text = f"{imported} episodes"
-    if present:
-        text += f" ({present} were there already)"
-    text += f", {steps} steps: "
+    """Import with a progress display and say what came of it."""
+    total = len(data) if limit is None else min(limit, len(data))
+    with counted_progress(total, "importing") as advance:
+        report = run(data, embodiment, out, limit=limit, policy=policy, on_episode=advance)
+    console = make_console()
+    for loss in report.losses:
+        console.print(f"not kept: {loss}", soft_wrap=True)
+    text = f"{report.imported} episodes"
+    if report.present:
+        text += f" ({report.present} were there already)"
+    text += f", {report.steps} steps: "
+    returns = report.returns
     text += (
         f"return mean {returns.mean():.1f}, best {returns.max():.1f}"
         if len(returns)
         else "no returns"
     )
-    make_console().print(f"{text}; {terminated} terminated, {truncated} truncated", soft_wrap=True)
+    text += f"; {report.terminated} terminated, {report.truncated} truncated"
+    console.print(text, soft_wrap=True)

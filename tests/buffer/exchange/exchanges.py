@@ -12,10 +12,11 @@ import numpy as np
 
 from gac_ros.buffer.exchange.episodes import Dataset
 from gac_ros.buffer.exchange.export import ExportReport, WriteDataset, export_buffer
-from gac_ros.buffer.exchange.import_dataset import DatasetReport, import_dataset
+from gac_ros.buffer.exchange.import_dataset import import_dataset
 from gac_ros.buffer.exchange.lerobot_read import LeRobotDataset
 from gac_ros.buffer.exchange.lerobot_write import write_lerobot
 from gac_ros.buffer.exchange.minari_format import MinariDataset, write_minari
+from gac_ros.buffer.importing.imported import ImportReport
 from gac_ros.buffer.reader import parse_plan, read_episode, read_messages
 from gac_ros.embodiment import Embodiment
 
@@ -33,7 +34,7 @@ def there(format_: str, bags: Sequence[Path], out: Path) -> ExportReport:
 
 def back(
     format_: str, dataset: Path, out: Path, robot: Embodiment | None = None, **how: Any
-) -> DatasetReport:
+) -> ImportReport:
     keys = how.pop("keys", ())
     opened = OPENERS[format_](dataset, keys)
     return import_dataset(opened, robot or episode_bags.embodiment(), out, **how)
