@@ -83,28 +83,35 @@ Processes = Annotated[
     ),
 ]
 
+Method = Annotated[
+    MethodName | None,
+    typer.Option(
+        "--method",
+        help="gac: the whole model. behaviour_cloning: the same network without a plan, the "
+        "baseline. Replaces the settings' method.",
+    ),
+]
+RobotOfEpisodes = Annotated[
+    str | None,
+    typer.Option(
+        "--robot",
+        help="Robot or embodiment file that every episode must have been recorded with. "
+        "Needed only where a scoring function of the embodiment gives the returns: a bag "
+        "may not choose what code runs.",
+    ),
+]
+Parent = Annotated[
+    Path,
+    typer.Option("--from", help="Checkpoint folder or training run to continue."),
+]
+
 
 def train(
     data: Data,
     out: Out,
     config: ConfigFile = None,
-    method: Annotated[
-        MethodName | None,
-        typer.Option(
-            "--method",
-            help="gac: the whole model. behaviour_cloning: the same network without a plan, the "
-            "baseline. Replaces the settings' method.",
-        ),
-    ] = None,
-    robot: Annotated[
-        str | None,
-        typer.Option(
-            "--robot",
-            help="Robot or embodiment file that every episode must have been recorded with. "
-            "Needed only where a scoring function of the embodiment gives the returns: a bag "
-            "may not choose what code runs.",
-        ),
-    ] = None,
+    method: Method = None,
+    robot: RobotOfEpisodes = None,
     iterations: Iterations = None,
     seed: TrainingSeed = 0,
     resume: Resume = False,
@@ -130,10 +137,7 @@ def train(
 
 
 def finetune(
-    parent: Annotated[
-        Path,
-        typer.Option("--from", help="Checkpoint folder or training run to continue."),
-    ],
+    parent: Parent,
     data: Data,
     out: Out,
     config: ConfigFile = None,

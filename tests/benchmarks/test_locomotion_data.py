@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -15,20 +14,12 @@ from gac_ros.buffer.importing.import_steps import check_environment, import_step
 from gac_ros.buffer.importing.step_arrays import load_step_arrays
 from gac_ros.embodiment import find_embodiment
 from gac_ros.errors import ConfigurationError, OutputError
-
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "locomotion_data.py"
+from tests.scripts import load_script
 
 
 @pytest.fixture(scope="module")
 def locomotion_data() -> ModuleType:
-    specification = importlib.util.spec_from_file_location("locomotion_data", SCRIPT)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    # Dataclasses look their module up while they are made.
-    sys.modules["locomotion_data"] = module
-    specification.loader.exec_module(module)
-    return module
+    return load_script("locomotion_data")
 
 
 def test_a_short_run_makes_both_data_sets_and_the_seed_repeats_them(

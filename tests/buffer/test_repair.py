@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import fcntl
-import importlib.util
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -27,6 +25,7 @@ from gac_ros.buffer.writer import METADATA_FILE, RECORDING, EpisodeWriter
 from gac_ros.episode import Episode
 from gac_ros.errors import OutputError
 from tests.disks import small_disk
+from tests.scripts import load_script
 
 STEPS = 40
 TRAJECTORY = Trajectory.random(STEPS)
@@ -430,18 +429,10 @@ def test_what_a_salvage_finds_is_what_was_written(tmp_path: Path) -> None:
 
 # --- real crashes and real disks ------------------------------------------------------------------
 
-BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "crash_recording.py"
-
 
 @pytest.fixture(scope="module")
 def crash_recording() -> ModuleType:
-    specification = importlib.util.spec_from_file_location("crash_recording", BENCHMARK)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    sys.modules["crash_recording"] = module
-    specification.loader.exec_module(module)
-    return module
+    return load_script("crash_recording")
 
 
 @pytest.mark.parametrize("steps", [3, 60, 333])

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,8 +16,8 @@ from gac_ros.improve.loop import run_improve
 from gac_ros.lineage import read_forest
 from gac_ros.online.request import OnlineRequest
 from gac_ros.online.results import RoundResult
-from tests.online.test_loop import CONFIG as ONLINE
-from tests.online.test_loop import ROBOT, Silent
+from tests.online.small_runs import CONFIG as ONLINE
+from tests.online.small_runs import ROBOT, Silent, kill_at
 from tests.toy import untrained_checkpoint
 
 pytestmark = pytest.mark.usefixtures("signals_as_before")
@@ -42,65 +39,61 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_checkpoint(untrained_checkpoint(ROBOT), folder / "checkpoint")
 
 
-def improve(out: Path, first: Path, **changes: object) -> list[RoundResult]:
+def improve(
+    out: Path, first: Path, watch: Silent | None = None, **changes: object
+) -> list[RoundResult]:
     request = {"robot": ROBOT, "out": out, "config": CONFIG, "checkpoint": first, **changes}
-    return run_improve(OnlineRequest(**request), out / "deployment", Silent())
+    return run_improve(OnlineRequest(**request), out / "deployment", watch or Silent())
+
+
+def go_on(out: Path, first: Path, watch: Silent) -> None:
+    """Begin the run, or resume it; called by `kill_at`."""
+    improve(out, first, watch, resume=(out / "run.json").exists())
+
+
+@pytest.fixture(scope="module")
+def finished(
+    first: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, list[RoundResult]]:
+    out = tmp_path_factory.mktemp("whole") / "run"
+    return out, improve(out, first)
 
 
 def test_accepted_candidates_go_live_and_their_episodes_are_learned_from(
-    first: Path, tmp_path: Path
+    first: Path, finished: tuple[Path, list[RoundResult]]
 ) -> None:
-    rounds = improve(tmp_path / "run", first)
+    out, rounds = finished
     live = [result.live for result in rounds[1:]]
     assert all(one is not None and len(one.seeds) == 3 for one in live)
     assert rounds[2].episodes == 2 + 2 * 3
-    state = DeploymentFolder(tmp_path / "run" / "deployment").read()
+    state = DeploymentFolder(out / "deployment").read()
     assert state.stage == "steady"
     verdicts = [entry.event for entry in state.log if entry.event in ("confirmed", "rolled back")]
     assert [one.why.split(":")[0] for one in live if one] == verdicts
     assert state.acting.digest == rounds[-1].incumbent_digest
     # The second fine-tuning knew the first round's live episodes.
-    learner = load_checkpoint(tmp_path / "run" / rounds[2].learner)
+    learner = load_checkpoint(out / rounds[2].learner)
     assert learner.lineage.episodes == 1 + 3 + 1
-    assert any("parent" in line for line in read_forest([tmp_path / "run"]).broken)
-    assert read_forest([tmp_path / "run", first]).broken == ()
-    assert improve(tmp_path / "run", first, resume=True) == rounds
+    assert any("parent" in line for line in read_forest([out]).broken)
+    assert read_forest([out, first]).broken == ()
+    assert improve(out, first, resume=True) == rounds
 
 
-def test_a_circle_killed_while_a_candidate_is_live_goes_on(first: Path, tmp_path: Path) -> None:
+def test_a_circle_killed_while_a_candidate_is_live_goes_on(
+    first: Path, finished: tuple[Path, list[RoundResult]], tmp_path: Path
+) -> None:
     out = tmp_path / "killed"
-    script = (
-        "import sys; from pathlib import Path; from contextlib import contextmanager\n"
-        "from tests.improve import test_loop as t\n"
-        "class Loud(t.Silent):\n"
-        "    @contextmanager\n"
-        "    def stage(self, name, total):\n"
-        "        yield lambda words: print(name, flush=True)\n"
-        "t.Silent = Loud\n"
-        "out, first = map(Path, sys.argv[1:3])\n"
-        "t.improve(out, first, resume=(out / 'run.json').exists())\n"
-    )
     for stage in ("round-01: live", "round-01: live", "round-02: live"):
-        process = subprocess.Popen(
-            [sys.executable, "-c", script, str(out), str(first)],
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).parents[2],
-        )
-        assert process.stdout is not None
-        assert any(stage in line for line in process.stdout), stage
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
+        kill_at(stage, "tests.improve.test_loop", out, first)
     rounds = improve(out, first, resume=True)
-    whole = improve(tmp_path / "whole", first)
-    for one, two in zip(rounds, whole, strict=True):
+    whole, expected = finished
+    for one, two in zip(rounds, expected, strict=True):
         assert one.collection == two.collection
         assert one.exploitation == two.exploitation
         assert one.live is None or (two.live is not None and one.live.kept == two.live.kept)
     events = [
         [entry.event for entry in DeploymentFolder(folder / "deployment").read().log]
-        for folder in (out, tmp_path / "whole")
+        for folder in (out, whole)
     ]
     assert events[0] == events[1]
 

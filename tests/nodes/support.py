@@ -281,6 +281,24 @@ def controller(
         yield process
 
 
+@contextmanager
+def connected(
+    arm: Arm, client: Client, contract: Path, checkpoint: Path, episodes: Path, **more: Any
+) -> Iterator[RosProcess]:
+    """A controller that activates itself, records, and has found the arm."""
+    client.states.clear()
+    with controller(
+        robot=contract,
+        checkpoint=checkpoint,
+        autostart=True,
+        record__directory=episodes,
+        **more,
+    ) as process:
+        client.until("idle")
+        arm.connect()
+        yield process
+
+
 def is_policy(command: float) -> bool:
     """Whether a command was decided by the policy."""
     return not np.isclose(command, SAFE)

@@ -14,7 +14,7 @@ from gac_ros.buffer.reader import read_episode, read_metadata, read_plan
 from gac_ros.checkpoint import load_checkpoint
 from gac_ros.nodes.parameters import PARAMETERS, Effect
 from gac_ros.planning import Plan
-from tests.nodes.support import SAFE, STEPS, Arm, Client, controller, is_policy
+from tests.nodes.support import SAFE, STEPS, Arm, Client, connected, is_policy
 from tests.ros_support import RosProcess
 
 
@@ -22,15 +22,7 @@ from tests.ros_support import RosProcess
 def running(
     contract: Path, checkpoint: Path, episodes: Path, arm: Arm, client: Client
 ) -> Iterator[RosProcess]:
-    with controller(
-        robot=contract,
-        checkpoint=checkpoint,
-        lock_step=True,
-        autostart=True,
-        record__directory=episodes,
-    ) as process:
-        client.until("idle")
-        arm.connect()
+    with connected(arm, client, contract, checkpoint, episodes, lock_step=True) as process:
         yield process
         assert process.stop() == 0
         assert "Traceback" not in process.output

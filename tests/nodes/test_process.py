@@ -12,7 +12,7 @@ from lifecycle_msgs.msg import Transition
 
 from gac_ros.buffer.dataset import EpisodeBuffer
 from gac_ros.buffer.reader import read_episode, read_metadata
-from tests.nodes.support import SAFE, Arm, Client, controller, is_policy
+from tests.nodes.support import SAFE, Arm, Client, connected, controller, is_policy
 from tests.ros_support import RosPeer, RosProcess
 
 
@@ -21,16 +21,8 @@ def mid_episode(
     peer: RosPeer, contract: Path, checkpoint: Path, episodes: Path
 ) -> Iterator[tuple[RosProcess, Arm]]:
     """A controller that has taken three steps of an episode."""
-    with controller(
-        robot=contract,
-        checkpoint=checkpoint,
-        lock_step=True,
-        autostart=True,
-        record__directory=episodes,
-    ) as process:
-        arm, client = Arm(peer), Client(peer)
-        client.until("idle")
-        arm.connect()
+    arm, client = Arm(peer), Client(peer)
+    with connected(arm, client, contract, checkpoint, episodes, lock_step=True) as process:
         client.start()
         for number in range(3):
             arm.step(number)
@@ -87,17 +79,9 @@ def test_a_killed_controller_leaves_no_episode_and_the_next_one_ends_in_order_by
 def test_a_policy_that_fails_gives_way_to_the_safe_action_and_the_episode_is_kept(
     peer: RosPeer, contract: Path, checkpoint: Path, episodes: Path
 ) -> None:
-    with controller(
-        module="tests.nodes.failing_controller",
-        robot=contract,
-        checkpoint=checkpoint,
-        lock_step=True,
-        autostart=True,
-        record__directory=episodes,
-    ) as process:
-        arm, client = Arm(peer), Client(peer)
-        client.until("idle")
-        arm.connect()
+    arm, client = Arm(peer), Client(peer)
+    failing = {"module": "tests.nodes.failing_controller", "lock_step": True}
+    with connected(arm, client, contract, checkpoint, episodes, **failing) as process:
         client.start()
         assert is_policy(arm.step(0))
         assert is_policy(arm.step(1))

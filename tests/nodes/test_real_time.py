@@ -14,7 +14,7 @@ from tests.nodes.support import (
     SAFE,
     Arm,
     Client,
-    controller,
+    connected,
     is_policy,
     write_checkpoint,
     write_contract,
@@ -36,14 +36,8 @@ def running(
         episode_end_topic=None,
         **{"return": {"source": "label"}},
     )
-    with controller(
-        robot=contract,
-        checkpoint=write_checkpoint(contract, folder / "checkpoint"),
-        autostart=True,
-        record__directory=episodes,
-    ) as process:
-        client.until("idle")
-        arm.connect()
+    model = write_checkpoint(contract, folder / "checkpoint")
+    with connected(arm, client, contract, model, episodes) as process:
         yield process
         assert process.stop() == 0
         assert "Traceback" not in process.output

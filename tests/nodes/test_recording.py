@@ -15,7 +15,7 @@ from gac_ros.nodes.repair import start_repair
 from gac_ros.nodes.retention import Retention
 from tests.buffer import episode_bags
 from tests.disks import small_disk
-from tests.nodes.support import Arm, Client, controller, write_checkpoint
+from tests.nodes.support import Arm, Client, connected, controller, write_checkpoint
 from tests.ros_support import RosPeer
 
 SOON = 60.0  # seconds
@@ -82,17 +82,8 @@ def test_an_episode_ends_in_time_when_the_disk_fills_up(
     contract: Path, small_model: Path, disk: Path, arm: Arm, client: Client, peer: RosPeer
 ) -> None:
     arm.forget()
-    client.states.clear()
-    with controller(
-        robot=contract,
-        checkpoint=small_model,
-        autostart=True,
-        record__directory=disk,
-        record__sync_period=0.001,
-        record__min_free_space=2.0,
-    ) as process:
-        client.until("idle")
-        arm.connect()
+    more = {"record__sync_period": 0.001, "record__min_free_space": 2.0}
+    with connected(arm, client, contract, small_model, disk, **more) as process:
         client.start()
         arm.observe()
         client.until("running")

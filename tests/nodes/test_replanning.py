@@ -16,7 +16,7 @@ from gac_ros.evaluation.replay import replay_bag
 from gac_ros.messages import deserialize
 from gac_ros.replanning.actor import ReplanningActor
 from gac_ros.replanning.config import ReplanningConfig
-from tests.nodes.support import STEPS, Arm, Client, controller, write_checkpoint, write_contract
+from tests.nodes.support import STEPS, Arm, Client, connected, write_checkpoint, write_contract
 from tests.ros_support import RosPeer
 
 CONFIG = ReplanningConfig(when="periodic", period=4, rest=4, margin=0.0, langevin_steps=5)
@@ -41,16 +41,8 @@ def fresh(arm: Arm) -> None:
 def test_in_lock_step_it_does_what_the_same_actor_does_without_ros(
     contract: Path, checkpoint: Path, episodes: Path, arm: Arm, client: Client
 ) -> None:
-    with controller(
-        robot=contract,
-        checkpoint=checkpoint,
-        lock_step=True,
-        autostart=True,
-        record__directory=episodes,
-        **PARAMETERS,
-    ) as process:
-        client.until("idle")
-        arm.connect()
+    more = {"lock_step": True, **PARAMETERS}
+    with connected(arm, client, contract, checkpoint, episodes, **more) as process:
         assert client.set("mode", "explore").successful
         client.start(seed=3)
         commands = [arm.step(0)]
@@ -90,17 +82,9 @@ def test_in_real_time_a_slow_plan_holds_nothing_up_and_is_taken_when_it_is_there
 ) -> None:
     length = 150
     contract = write_contract(tmp_path / "long.yaml", episode_length=length, episode_end_topic=None)
-    with controller(
-        robot=contract,
-        checkpoint=write_checkpoint(contract, tmp_path / "checkpoint"),
-        autostart=True,
-        record__directory=episodes,
-        replanning__slowdown=0.5,
-        **PARAMETERS,
-    ) as process:
-        client.states.clear()
-        client.until("idle")
-        arm.connect()
+    model = write_checkpoint(contract, tmp_path / "checkpoint")
+    more = {"replanning__slowdown": 0.5, **PARAMETERS}
+    with connected(arm, client, contract, model, episodes, **more) as process:
         assert client.set("mode", "explore").successful
         client.start(seed=3)
         arm.stream(True)

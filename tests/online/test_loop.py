@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,51 +13,15 @@ from gac_ros.errors import CheckpointError, ConfigurationError, OutputError
 from gac_ros.evaluation.collect import CollectionRequest, collect
 from gac_ros.evaluation.seeds import episode_seed
 from gac_ros.lineage import read_forest
-from gac_ros.online.config import OnlineConfig, Strategy, collecting_planner
+from gac_ros.online.config import Strategy, collecting_planner
 from gac_ros.online.loop import run_online
 from gac_ros.online.plot import plot_runs, read_rounds
-from gac_ros.online.request import OnlineRequest
 from gac_ros.online.results import RoundResult
 from gac_ros.online.target import Target
 from gac_ros.planning import PlannerConfig
 from gac_ros.training.state import known_chains
+from tests.online.small_runs import CONFIG, ROBOT, Silent, kill_at, request
 from tests.toy import untrained_checkpoint
-
-ROBOT = "pointmaze_umaze"
-TRAINING = {
-    "iterations": 3,
-    "batch_episodes": 2,
-    "windows": 2,
-    "window_length": 4,
-    "planner": {"langevin_steps": 3, "exploit_steps": 2},
-}
-MODEL = {"plan_token_size": 4, "width": 16, "heads": 2, "layers": 1, "prior_hidden": 16}
-CONFIG = OnlineConfig.model_validate(
-    {
-        "episodes": 3,
-        "round_episodes": 2,
-        "evaluation_episodes": 2,
-        "gate_episodes": 2,
-        "plan_trials": 3,
-        "plan_trial_starts": 1,
-        "initial": {**TRAINING, "model": MODEL},
-        "finetune": TRAINING,
-    }
-)
-
-
-class Silent:
-    """Watches without a word."""
-
-    def __init__(self) -> None:
-        self.rounds: list[int] = []
-
-    @contextmanager
-    def stage(self, name: str, total: int) -> Iterator[Callable[[str], None]]:
-        yield lambda words: None
-
-    def round_done(self, result: RoundResult) -> None:
-        self.rounds.append(result.round)
 
 
 @pytest.fixture(scope="module")
@@ -70,12 +29,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "episodes"
     collect(CollectionRequest(ROBOT, "waypoint", 4, folder))
     return folder
-
-
-def request(out: Path, data: Path, **changes: object) -> OnlineRequest:
-    return OnlineRequest(
-        **{"robot": ROBOT, "out": out, "config": CONFIG, "initial_data": (data,), **changes}
-    )
 
 
 @pytest.fixture(scope="module")
@@ -154,30 +107,9 @@ def test_a_run_killed_at_any_stage_ends_as_an_uninterrupted_one(
 ) -> None:
     _, whole = finished
     out = tmp_path / "killed"
-    script = (
-        "import sys; from pathlib import Path; from contextlib import contextmanager\n"
-        "from tests.online import test_loop as t\n"
-        "class Loud(t.Silent):\n"
-        "    @contextmanager\n"
-        "    def stage(self, name, total):\n"
-        "        yield lambda words: print(name, flush=True)\n"
-        "out, data = map(Path, sys.argv[1:3])\n"
-        "resume = (out / 'run.json').exists()\n"
-        "t.run_online(t.request(out, data, resume=resume), Loud())\n"
-    )
     stages = ("training the first", "round 1: coll", "round 1: fine", "candidate", "round 2: coll")
     for stage in stages:
-        process = subprocess.Popen(
-            [sys.executable, "-c", script, str(out), str(data)],
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).parents[2],
-        )
-        assert process.stdout is not None
-        assert any(stage in line for line in process.stdout), stage
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
+        kill_at(stage, "tests.online.small_runs", out, data)
     rounds = run_online(request(out, data, resume=True), Silent())
     for one, two in zip(rounds, whole, strict=True):
         # Ids, and so digests, differ; figures do not.

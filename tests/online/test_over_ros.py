@@ -8,7 +8,7 @@ import pytest
 
 from gac_ros.checkpoint import save_checkpoint
 from gac_ros.online.loop import run_online
-from tests.online.test_loop import CONFIG, ROBOT, Silent, request
+from tests.online.small_runs import CONFIG, ROBOT, Silent, request
 from tests.toy import untrained_checkpoint
 
 pytestmark = pytest.mark.usefixtures("ros_domain")
