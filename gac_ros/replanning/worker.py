@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ def main() -> int:
     """Answer situations until the other end closes; returns the exit code."""
     settings = json.loads(sys.argv[2])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends when the control loop has ended
-    _give_way()
+    _behave_ordinarily()
     torch.set_num_threads(settings["threads"])
     threadpool_limits(settings["threads"], user_api="blas")
     with socket.socket(fileno=int(sys.argv[1])) as link:
@@ -40,6 +41,7 @@ def main() -> int:
         config = ReplanningConfig.model_validate(settings["config"])
         replanner = Replanner(checkpoint, config)
         _warm_up(checkpoint, config)
+        _give_way()
         try:
             link.send(READY)
             _serve(link, replanner, checkpoint, settings["slowdown"])
@@ -48,11 +50,22 @@ def main() -> int:
     return 0
 
 
-def _give_way() -> None:
-    """Control comes first, also where it was started with a real-time priority."""
+def _behave_ordinarily() -> None:
+    """Leave the priority of the control loop behind, which may be a real-time one."""
     if hasattr(os, "sched_setscheduler"):
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     os.nice(_NICENESS)
+
+
+def _give_way() -> None:
+    """Take only what nobody else wants of the processors, once configuring waits no more.
+
+    A nice process does not make room at once: who wakes on its processor waits for the next tick of
+    the kernel's clock, up to 4 ms. An idle one does, and its processor counts as free.
+    """
+    if hasattr(os, "SCHED_IDLE"):
+        for thread in Path("/proc/self/task").iterdir():
+            os.sched_setscheduler(int(thread.name), os.SCHED_IDLE, os.sched_param(0))
 
 
 def _serve(

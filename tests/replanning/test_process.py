@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -122,8 +123,15 @@ def test_the_answer_for_an_episode_that_is_over_is_dropped(process: PlanningProc
     process.forget()
     while process.busy:
         assert process.answer() is None
+        time.sleep(0.001)  # on a single processor it would never have its turn
     process.ask(situation(step=31))
     assert wait(process).step == 31
+
+
+def test_it_takes_only_what_nobody_else_wants_of_the_processors(process: PlanningProcess) -> None:
+    threads = list(Path(f"/proc/{process.pid}/task").iterdir())
+    assert threads
+    assert {os.sched_getscheduler(int(thread.name)) for thread in threads} == {os.SCHED_IDLE}
 
 
 def test_its_own_end_is_told_and_control_goes_on(process: PlanningProcess) -> None:
