@@ -23,52 +23,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from gac_ros.errors import EmbodimentError, UnknownRobotError
 from gac_ros.faults import Reaction, SafetyContract
+from gac_ros.plain_data import differences, load_yaml
+from gac_ros.quantities import STAMPED, UNITS_OF_QUANTITY, units_of
 from gac_ros.resources import config_directory
-
-# Which units a quantity may have (REP-103: SI). `scale` converts to what the policy should see.
-_UNITS_OF_QUANTITY: dict[str, tuple[str, ...]] = {
-    "position": ("rad", "m"),
-    "velocity": ("rad/s", "m/s"),
-    "effort": ("N*m", "N", "ratio"),
-    "length": ("m",),
-    "linear velocity": ("m/s",),
-    "angular velocity": ("rad/s",),
-    "linear acceleration": ("m/s^2",),
-    "orientation": ("1",),
-}
-_AXES = ("x", "y", "z")
-
-# Every field path of the message kinds with fixed fields, with the quantity it measures.
-_FIXED_FIELDS: dict[str, dict[str, str]] = {
-    "nav_msgs/msg/Odometry": {
-        **{f"pose.pose.position.{axis}": "length" for axis in _AXES},
-        **{f"pose.pose.orientation.{axis}": "orientation" for axis in (*_AXES, "w")},
-        **{f"twist.twist.linear.{axis}": "linear velocity" for axis in _AXES},
-        **{f"twist.twist.angular.{axis}": "angular velocity" for axis in _AXES},
-    },
-    "sensor_msgs/msg/Imu": {
-        **{f"orientation.{axis}": "orientation" for axis in (*_AXES, "w")},
-        **{f"angular_velocity.{axis}": "angular velocity" for axis in _AXES},
-        **{f"linear_acceleration.{axis}": "linear acceleration" for axis in _AXES},
-    },
-    "geometry_msgs/msg/Twist": {
-        **{f"linear.{axis}": "linear velocity" for axis in _AXES},
-        **{f"angular.{axis}": "angular velocity" for axis in _AXES},
-    },
-    "geometry_msgs/msg/PoseStamped": {
-        **{f"pose.position.{axis}": "length" for axis in _AXES},
-        **{f"pose.orientation.{axis}": "orientation" for axis in (*_AXES, "w")},
-    },
-}
-_JOINT_STATE = "sensor_msgs/msg/JointState"
-_FLOAT64_MULTI_ARRAY = "std_msgs/msg/Float64MultiArray"
-_STAMPED = (
-    _JOINT_STATE,
-    "nav_msgs/msg/Odometry",
-    "sensor_msgs/msg/Imu",
-    "geometry_msgs/msg/PoseStamped",
-)
-_JOINT_QUANTITIES = ("position", "velocity", "effort")
 
 
 class _Contract(BaseModel):
@@ -121,7 +78,7 @@ class ObservationChannel(_Contract):
     @model_validator(mode="after")
     def _fields_fit_the_message(self) -> ObservationChannel:
         for field in self.fields:
-            allowed = _units_of(self.type, field.select)
+            allowed = units_of(self.type, field.select)
             if allowed and field.unit not in allowed:
                 raise ValueError(
                     f"{field.select}: unit '{field.unit}' is not one of {', '.join(allowed)}; "
@@ -193,9 +150,9 @@ class ActionContract(_Contract):
                 raise ValueError(f"joint '{field.joint}' appears twice; name each joint once")
             seen.add(field.joint)
             if self.type is CommandKind.TWIST:
-                allowed = _units_of("geometry_msgs/msg/Twist", field.joint)
+                allowed = units_of("geometry_msgs/msg/Twist", field.joint)
             else:
-                allowed = _UNITS_OF_QUANTITY[self.interface]
+                allowed = UNITS_OF_QUANTITY[self.interface]
             if field.unit not in allowed:
                 raise ValueError(
                     f"{field.joint}: unit '{field.unit}' is not one of {', '.join(allowed)}"
@@ -278,7 +235,7 @@ class Embodiment(_Contract):
                 raise ValueError(
                     f"safety: 'zero' is outside the limits of '{field.joint}'; choose 'safe'"
                 )
-        stamped = {channel.topic: channel.type in _STAMPED for channel in self.observation}
+        stamped = {channel.topic: channel.type in STAMPED for channel in self.observation}
         for topic in self.safety.max_stamp_age:
             if not stamped.get(topic, False):
                 raise ValueError(
@@ -373,7 +330,7 @@ class Embodiment(_Contract):
 
         How faults are met is the controller's business, and may change without a new policy.
         """
-        return _differences("", _shared(self), _shared(other))
+        return differences(_shared(self), _shared(other))
 
 
 def _shared(embodiment: Embodiment) -> dict[str, Any]:
@@ -383,87 +340,10 @@ def _shared(embodiment: Embodiment) -> dict[str, Any]:
     return content
 
 
-def _units_of(message_type: str, select: str) -> tuple[str, ...]:
-    """Units allowed for a field; empty when any unit is allowed. ValueError: no such field."""
-    if message_type == _JOINT_STATE:
-        quantity, _, joint = select.partition(".")
-        if quantity not in _JOINT_QUANTITIES or not joint:
-            raise ValueError(f"'{select}' must read position.JOINT, velocity.JOINT or effort.JOINT")
-        return _UNITS_OF_QUANTITY[quantity]
-    if message_type == _FLOAT64_MULTI_ARRAY:
-        prefix, _, index = select.partition(".")
-        if prefix != "data" or not index.isdecimal():
-            raise ValueError(f"'{select}' must read data.INDEX, for example data.0")
-        return ()
-    fields = _FIXED_FIELDS[message_type]
-    if select not in fields:
-        raise ValueError(
-            f"{message_type} has no number '{select}'; it has {', '.join(sorted(fields))}"
-        )
-    return _UNITS_OF_QUANTITY[fields[select]]
-
-
 def _frozen(values: list[float]) -> NDArray[np.float64]:
     array = np.array(values, dtype=np.float64)
     array.setflags(write=False)
     return array
-
-
-def _differences(path: str, mine: Any, theirs: Any) -> list[str]:
-    if isinstance(mine, dict) and isinstance(theirs, dict):
-        lines = []
-        for key in [*mine, *(key for key in theirs if key not in mine)]:
-            where = f"{path}.{key}" if path else str(key)
-            lines += _differences(where, mine.get(key), theirs.get(key))
-        return lines
-    if isinstance(mine, list) and isinstance(theirs, list) and len(mine) == len(theirs):
-        lines = []
-        for index, (left, right) in enumerate(zip(mine, theirs, strict=True)):
-            name = (
-                left.get("topic") or left.get("joint") or left.get("select")
-                if isinstance(left, dict)
-                else None
-            )
-            lines += _differences(f"{path}[{name or index}]", left, right)
-        return lines
-    if mine == theirs:
-        return []
-    if isinstance(mine, list) and isinstance(theirs, list):
-        return [f"{path}: {_names(mine)} against {_names(theirs)}"]
-    return [f"{path}: {mine!r} against {theirs!r}"]
-
-
-def _names(items: list[Any]) -> str:
-    names = [
-        str(item.get("topic") or item.get("joint") or item.get("select"))
-        if isinstance(item, dict)
-        else str(item)
-        for item in items
-    ]
-    return f"{len(items)} entries ({', '.join(names)})"
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML's own loader keeps the last of two equal keys silently; a contract must not."""
-
-
-def _unique_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    mapping: dict[Any, Any] = {}
-    for key_node, value_node in node.value:
-        key = loader.construct_object(key_node, deep=True)
-        if not isinstance(key, str):
-            raise yaml.constructor.ConstructorError(
-                None, None, f"the key '{key}' is not a word", key_node.start_mark
-            )
-        if key in mapping:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"the key '{key}' appears twice", key_node.start_mark
-            )
-        mapping[key] = loader.construct_object(value_node, deep=True)
-    return mapping
-
-
-_UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
 
 
 def embodiment_from_dict(content: Any, *, origin: str) -> Embodiment:
@@ -505,7 +385,7 @@ def load_embodiment(path: Path | str) -> Embodiment:
     """
     path = Path(path)
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
+        content = load_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise EmbodimentError(f"{path}: cannot be read ({error}); check the path") from error
     except yaml.YAMLError as error:

@@ -13,21 +13,14 @@ observation again. Commands that nobody waits for are ignored.
 
 from __future__ import annotations
 
-import importlib
 import signal
 import sys
 import time
-import warnings
 from typing import Any
 
 import numpy as np
 import rclpy
-from rcl_interfaces.msg import (
-    FloatingPointRange,
-    IntegerRange,
-    ParameterDescriptor,
-    SetParametersResult,
-)
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.exceptions import NameValidationException, ParameterException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -37,13 +30,15 @@ from std_srvs.srv import SetBool, Trigger
 
 from gac_ros import messages
 from gac_ros.action import decode_action
-from gac_ros.embodiment import ObservationChannel
 from gac_ros.errors import ConfigurationError, DecodeError, GacError
+from gac_ros.ros_types import ros_class
 from gac_ros.sim import make_robot
 from gac_ros.sim.disturbance import KINDS, Disturbance, DisturbedRobot
-from gac_ros.sim.injection import Injector, parse_injection
+from gac_ros.sim.node_parameters import parameters, usage
+from gac_ros.sim.observers import Observers
 from gac_ros.sim.robot import SimulatedRobot
 from gac_ros.sim.simulation import Simulation
+from gac_ros.sim.viewer import Viewer
 
 _QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 # Observations may be superseded by newer ones; a reward that is lost is missing from the return.
@@ -53,82 +48,6 @@ _CONNECTION_POLL_PERIOD = 0.02  # s
 _SILENCE_WARNING = 5.0  # s
 _WARNING_PERIOD = 5.0  # s; each warning at most once in that time
 _TOLERATED_LAG = 0.1  # share of wall-clock time
-_FAULT_PERIOD = 0.01  # s; how soon a killed publisher is back
-_INJECTION_OFF = "fault injection is off; start the node with fault_injection:=true"
-_VIEWER_PERIOD = 1.0 / 30.0  # s
-
-_USAGE = """\
-usage: ros2 run gac_ros sim --ros-args [-p NAME:=VALUE ...] [-r __ns:=/NAMESPACE]
-
-A simulated robot as a ROS 2 node. Parameters:
-"""
-
-
-def _parameters() -> dict[str, tuple[Any, ParameterDescriptor]]:
-    """Default value and descriptor of every parameter, by name."""
-
-    def described(value: Any, description: str, **keys: Any) -> tuple[Any, ParameterDescriptor]:
-        return value, ParameterDescriptor(description=description, **keys)
-
-    def fixed(value: Any, description: str) -> tuple[Any, ParameterDescriptor]:
-        return described(value, description, read_only=True)
-
-    def floats(low: float, high: float) -> list[FloatingPointRange]:
-        return [FloatingPointRange(from_value=low, to_value=high)]
-
-    return {
-        "robot": fixed("pointmaze_umaze", "packaged robot, or path of an embodiment file (*.yaml)"),
-        "mjcf": fixed("", "path of an MJCF file to simulate; empty for the packaged physics"),
-        "lock_step": fixed(False, "wait for one command after each observation"),
-        "headless": fixed(True, "false opens a viewer window, where there is a display"),
-        "start_paused": fixed(False, "wait for ~/set_pause before anything is published"),
-        "wait_for_command": fixed(
-            True, "stay in the start state until an episode's first command (real time only)"
-        ),
-        "publish_clock": fixed(
-            True, "publish /clock; of several robots in one ROS domain only one may"
-        ),
-        "disturbance.kind": fixed(
-            "", "push or teleport: what happens once an episode; empty: nothing"
-        ),
-        "disturbance.step": fixed(0, "step of the episode before which it happens"),
-        "disturbance.speed": fixed(1.0, "change of the root's velocity by a push, m/s"),
-        "fault_injection": fixed(False, "allow faults to be made on purpose; for tests only"),
-        "inject_fault": described(
-            "",
-            'a fault to make, as JSON: {"kind": ..., "topic": ..., "seconds": ..., "count": ...}; '
-            "empty: all is well again (see docs/safety.md)",
-        ),
-        "auto_reset": described(False, "start the next episode as soon as one has ended"),
-        "real_time_factor": described(
-            1.0,
-            "simulated seconds per second of wall-clock time (not in lock-step)",
-            floating_point_range=floats(0.01, 1000.0),
-        ),
-        "command_timeout": described(
-            0.5,
-            "simulated seconds after the last command until the safe action; 0.0 disables "
-            "(not in lock-step)",
-            floating_point_range=floats(0.0, 3600.0),
-        ),
-        "seed": described(
-            -1,
-            "seed of the next reset; -1 counts on from the last one, first 0",
-            integer_range=[IntegerRange(from_value=-1, to_value=2**63 - 1)],
-        ),
-    }
-
-
-def _ros_class(type_name: str) -> Any:
-    """The rclpy message class of a name such as `sensor_msgs/msg/JointState`."""
-    package, _, name = type_name.split("/")
-    try:
-        return getattr(importlib.import_module(f"{package}.msg"), name)
-    except ImportError as error:
-        raise ConfigurationError(
-            f"the message package {package} cannot be imported ({error}); install it "
-            f"(ros-jazzy-{package.replace('_', '-')})"
-        ) from error
 
 
 class SimNode(Node):  # type: ignore[misc, unused-ignore]
@@ -140,17 +59,16 @@ class SimNode(Node):  # type: ignore[misc, unused-ignore]
 
     def __init__(self) -> None:
         super().__init__("sim")
-        for name, (default, descriptor) in _parameters().items():
+        for name, (default, descriptor) in parameters().items():
             self.declare_parameter(name, default, descriptor)
         robot = self._disturbed(
             make_robot(self._parameter("robot"), mjcf=self._parameter("mjcf") or None)
         )
         self._embodiment = robot.embodiment
         self._last_seed = -1
-        self._injector = Injector(self._embodiment) if self._parameter("fault_injection") else None
-        self.add_on_set_parameters_callback(self._check_injection)
-        self.add_post_set_parameters_callback(self._inject)
         self._create_entities()
+        self.add_on_set_parameters_callback(self._check_fault)
+        self.add_post_set_parameters_callback(self._follow_fault)
         self._simulation = Simulation(
             robot,
             self,
@@ -159,7 +77,6 @@ class SimNode(Node):  # type: ignore[misc, unused-ignore]
         )
         self._begin_with_fault()
         self._viewer = None if self._parameter("headless") else self._open_viewer(robot)
-        self._viewer_synced = 0.0
         self._reset(self._chosen_seed())
         # The first serialisation of a kind generates its code, which takes many periods.
         for message in robot.messages(0).values():
@@ -202,14 +119,7 @@ class SimNode(Node):  # type: ignore[misc, unused-ignore]
 
     def observation(self, messages_by_topic: dict[str, Any]) -> None:
         """Publish a message on every observation topic."""
-        if self._injector is None:
-            for topic, message in messages_by_topic.items():
-                self._observations[topic].publish(messages.serialize(message))
-            return
-        now = time.monotonic()
-        for topic, message in messages_by_topic.items():
-            for data in self._injector.send(topic, message, now):
-                self._observations[topic].publish(data)
+        self._observers.publish(messages_by_topic, time.monotonic())
 
     def episode_end(self, reason: str) -> None:
         """Publish that the episode has ended."""
@@ -226,14 +136,16 @@ class SimNode(Node):  # type: ignore[misc, unused-ignore]
             self._reset(self._last_seed + 1)
         if now - self._last_housekeeping >= _HOUSEKEEPING_PERIOD:
             self._keep_house(now)
-        self._sync_viewer(now)
-        faulty = self._work_on_faults(now)
-        if self._injector is not None and now < self._injector.stalled_until:
+        if self._viewer is not None:
+            self._viewer.sync(now)
+        soon = min(_HOUSEKEEPING_PERIOD, self._observers.work(now))
+        stalled = self._observers.stalled(now)
+        if stalled > 0.0:
             self._next_tick = now
-            return min(faulty, self._injector.stalled_until - now)
+            return min(soon, stalled)
         if self._simulation.lock_step:
-            return min(faulty, self._announce_when_connected())
-        return min(faulty, self._tick_when_due(now))
+            return min(soon, self._announce_when_connected())
+        return min(soon, self._tick_when_due(now))
 
     def _announce_when_connected(self) -> float:
         if not self._simulation.announcement_due:
@@ -292,11 +204,7 @@ class SimNode(Node):  # type: ignore[misc, unused-ignore]
             )
 
     def _missing_peers(self) -> list[str]:
-        missing = [
-            f"a subscriber of {publisher.topic_name}"
-            for publisher in self._observations.values()
-            if publisher.get_subscription_count() == 0
-        ]
+        missing = [f"a subscriber of {topic}" for topic in self._observers.unheard()]
         if self._commands.get_publisher_count() == 0:
             missing.append(f"a publisher of {self._commands.topic_name}")
         return missing
@@ -351,73 +259,46 @@ class SimNode(Node):  # type: ignore[misc, unused-ignore]
 
     def _begin_with_fault(self) -> None:
         wanted = self._parameter("inject_fault")
-        if wanted and self._injector is None:
-            raise ConfigurationError(f"inject_fault: {_INJECTION_OFF}")
         if wanted:
-            self._apply_injection(wanted)
+            self._observers.check_fault(wanted)
+            self._make_fault(wanted)
 
-    def _check_injection(self, parameters: list[Any]) -> SetParametersResult:
-        for parameter in parameters:
+    def _check_fault(self, changed: list[Any]) -> SetParametersResult:
+        for parameter in changed:
             if parameter.name != "inject_fault":
                 continue
-            if self._injector is None:
-                return SetParametersResult(successful=False, reason=_INJECTION_OFF)
             try:
-                parse_injection(parameter.value, self._embodiment)
+                self._observers.check_fault(parameter.value)
             except ConfigurationError as error:
                 return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
 
-    def _inject(self, parameters: list[Any]) -> None:
-        for parameter in parameters:
-            if parameter.name == "inject_fault" and self._injector is not None:
-                self._apply_injection(parameter.value)
+    def _follow_fault(self, changed: list[Any]) -> None:
+        for parameter in changed:
+            if parameter.name == "inject_fault":
+                self._make_fault(parameter.value)
 
-    def _apply_injection(self, text: str) -> None:
-        assert self._injector is not None
-        self._injector.apply(parse_injection(text, self._embodiment), time.monotonic())
-        self._simulation.clock_offset = self._injector.clock_offset
+    def _make_fault(self, text: str) -> None:
+        self._simulation.clock_offset = self._observers.make_fault(text, time.monotonic())
         self.get_logger().warning(f"fault on purpose: {text or 'none'}")
 
-    def _work_on_faults(self, now: float) -> float:
-        """Send delayed messages, kill and restart publishers; returns the seconds until more."""
-        injector = self._injector
-        if injector is None:
-            return _HOUSEKEEPING_PERIOD
-        killed = injector.killed(now)
-        for channel in self._embodiment.observation:
-            publisher = self._observations.get(channel.topic)
-            if channel.topic in killed and publisher is not None:
-                self.destroy_publisher(self._observations.pop(channel.topic))
-            elif channel.topic not in killed and publisher is None:
-                self._observations[channel.topic] = self._observer(channel)
-        for topic, data in injector.due(now):
-            if topic in self._observations:
-                self._observations[topic].publish(data)
-        return max(0.0, min(injector.next_due() - now, _FAULT_PERIOD))
-
     # Construction and small helpers.
-
-    def _observer(self, channel: ObservationChannel) -> Any:
-        return self.create_publisher(_ros_class(channel.type), channel.topic, _QOS)
 
     def _create_entities(self) -> None:
         def publisher(type_name: str, topic: str | None, qos: QoSProfile = _QOS) -> Any:
             if topic is None:
                 return None
-            return self.create_publisher(_ros_class(type_name), topic, qos)
+            return self.create_publisher(ros_class(type_name), topic, qos)
 
         contract = self._embodiment
-        self._observations = {
-            channel.topic: self._observer(channel) for channel in contract.observation
-        }
+        self._observers = Observers(self, contract, _QOS, faulty=self._parameter("fault_injection"))
         self._rewards = publisher(messages.FLOAT64, contract.episode_return.topic, _REWARD_QOS)
         self._ends = publisher(messages.STRING, contract.episode_end_topic)
         self._clocks = publisher(
             messages.CLOCK, "/clock" if self._parameter("publish_clock") else None
         )
         self._commands = self.create_subscription(
-            _ros_class(contract.action.type.value),
+            ros_class(contract.action.type.value),
             contract.action.topic,
             self._on_command,
             _QOS,
@@ -448,31 +329,12 @@ class SimNode(Node):  # type: ignore[misc, unused-ignore]
             self._viewer.close()
         super().destroy_node()
 
-    def _open_viewer(self, robot: Any) -> Any:
+    def _open_viewer(self, robot: SimulatedRobot) -> Viewer | None:
         try:
-            # MuJoCo ends the whole process when GLFW finds no display, so ask GLFW before.
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")
-                if not importlib.import_module("glfw").init():
-                    raise OSError("GLFW finds no display")
-            viewer = importlib.import_module("mujoco.viewer")
-            return viewer.launch_passive(robot.model, robot.data)
-        except Exception as error:  # GLFW and OpenGL fail in many ways; none is worth the robot
-            self.get_logger().warning(f"no viewer window ({error}); running headless")
+            return Viewer(robot)
+        except ConfigurationError as error:  # no window is worth the robot
+            self.get_logger().warning(f"{error}; running headless")
             return None
-
-    def _sync_viewer(self, now: float) -> None:
-        if self._viewer is not None and now - self._viewer_synced >= _VIEWER_PERIOD:
-            self._viewer_synced = now
-            self._viewer.sync()
-
-
-def _usage() -> str:
-    lines = [
-        f"  {name} (default {default!r}): {descriptor.description}"
-        for name, (default, descriptor) in _parameters().items()
-    ]
-    return _USAGE + "\n".join(lines)
 
 
 def _run() -> None:
@@ -500,7 +362,7 @@ def main(args: list[str] | None = None) -> int:
     except RuntimeError as error:  # of rclpy's own kinds, for arguments it cannot parse
         return _fail(" ".join(str(error).split()))
     if others and others[0] in ("-h", "--help"):
-        print(_usage())
+        print(usage())
         return 0
     if others:
         return _fail(

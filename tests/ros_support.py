@@ -15,13 +15,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gac_ros import messages
+from gac_ros.ros_types import ros_class
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 TIMEOUT = 60.0  # s; far more than anything takes on an idle machine
@@ -185,12 +185,6 @@ class RosPeer:
     def publishers_of(self, topic: str) -> int:
         """How many publishers of a topic this node knows of."""
         return int(self.node.count_publishers(topic))
-
-
-def ros_class(type_name: str) -> Any:
-    """The rclpy class of a name such as `std_msgs/msg/String`."""
-    package, _, name = type_name.split("/")
-    return getattr(import_module(f"{package}.msg"), name)
 
 
 @pytest.fixture

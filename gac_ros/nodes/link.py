@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
@@ -20,6 +19,7 @@ from gac_ros.buffer.reader import DECISION, FAULT, PLAN
 from gac_ros.embodiment import Embodiment
 from gac_ros.errors import ConfigurationError
 from gac_ros.messages import FLOAT64, FLOAT64_MULTI_ARRAY, STRING
+from gac_ros.ros_types import ros_class
 
 _COMMAND_QOS = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE
@@ -133,7 +133,7 @@ class Link:
         self, role: str | None, name: str, kind: str, qos: QoSProfile = _COMMAND_QOS
     ) -> Any:
         publisher = self._node.create_lifecycle_publisher(
-            ros_type(kind), name, qos, qos_overriding_options=_overridable()
+            ros_class(kind), name, qos, qos_overriding_options=_overridable()
         )
         self._publishers.append(publisher)
         if role is not None:
@@ -144,7 +144,7 @@ class Link:
         self, topic: str, kind: str, callback: Callable[[bytes], None], qos: QoSProfile
     ) -> None:
         subscription = self._node.create_subscription(
-            ros_type(kind), topic, callback, qos, raw=True, qos_overriding_options=_overridable()
+            ros_class(kind), topic, callback, qos, raw=True, qos_overriding_options=_overridable()
         )
         self._subscriptions.append(subscription)
         self._note(topic, subscription.topic_name, kind)
@@ -161,18 +161,3 @@ class Link:
 
 def _overridable() -> QoSOverridingOptions:
     return QoSOverridingOptions.with_default_policies()
-
-
-def ros_type(name: str) -> Any:
-    """The rclpy class of a message type such as `std_msgs/msg/String`.
-
-    Raises:
-        ConfigurationError: its package is not installed.
-    """
-    package, _, message = name.split("/")
-    try:
-        return getattr(importlib.import_module(f"{package}.msg"), message)
-    except ImportError as error:
-        raise ConfigurationError(
-            f"message type {name} needs the ROS package {package}, which is not installed ({error})"
-        ) from error

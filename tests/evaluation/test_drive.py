@@ -18,8 +18,9 @@ from gac_ros.evaluation.commands import read_commands
 from gac_ros.evaluation.over_ros.drive import DriveReport, drive_robot
 from gac_ros.evaluation.over_ros.publish import Playback, publish_bag
 from gac_ros.evaluation.over_ros.qos import read_qos
+from gac_ros.ros_types import ros_class
 from tests.buffer import episode_bags
-from tests.ros_support import RosPeer, ros_class, ros_peer
+from tests.ros_support import RosPeer, ros_peer
 
 __all__ = ["ros_peer"]
 

@@ -24,9 +24,10 @@ from std_srvs.srv import Trigger
 from gac_ros import messages
 from gac_ros.buffer.reader import read_messages, read_metadata
 from gac_ros.faults import Fault, Reaction
+from gac_ros.ros_types import ros_class
 from tests.nodes import misbehaving_controller as policy
 from tests.nodes.support import JOINTS, SAFE, Client, write_contract
-from tests.ros_support import RosPeer, ros_class
+from tests.ros_support import RosPeer
 
 RATE = 20.0
 MAX_STEP = 0.4  # of a command from one period to the next

@@ -22,7 +22,8 @@ from std_srvs.srv import SetBool, Trigger
 from gac_ros import messages
 from gac_ros.checkpoint import save_checkpoint
 from gac_ros.embodiment import load_embodiment
-from tests.ros_support import RosPeer, RosProcess, ros_class, ros_process
+from gac_ros.ros_types import ros_class
+from tests.ros_support import RosPeer, RosProcess, ros_process
 from tests.toy import untrained_checkpoint
 
 SAFE = 0.25

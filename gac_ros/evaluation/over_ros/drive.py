@@ -18,7 +18,8 @@ from gac_ros.action import encode_action
 from gac_ros.embodiment import Embodiment
 from gac_ros.errors import TransportError
 from gac_ros.evaluation.commands import CommandPlayer, RecordedCommands
-from gac_ros.evaluation.over_ros.publish import ros_class, wait_for_subscribers
+from gac_ros.evaluation.over_ros.publish import wait_for_subscribers
+from gac_ros.ros_types import ros_class
 
 _COMMANDS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 # Longest wait for the last command to be confirmed, in seconds.

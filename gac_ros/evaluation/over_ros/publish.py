@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from gac_ros.buffer.reader import RecordedMessage, read_messages, read_metadata
 from gac_ros.embodiment import embodiment_from_dict
 from gac_ros.episode import EpisodeMetadata
 from gac_ros.errors import ConfigurationError, EpisodeError, TransportError
+from gac_ros.ros_types import ros_class
 
 # Reliable publishers also reach best-effort subscriptions.
 _QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
@@ -146,9 +146,3 @@ def _play(inputs: list[RecordedMessage], publishers: dict[str, Any], rate: float
     for publisher in publishers.values():
         # Until the last ones are confirmed: the node is gone a moment later.
         publisher.wait_for_all_acked(Duration(seconds=_CONFIRMATION))
-
-
-def ros_class(type_name: str) -> Any:
-    """The rclpy class of a message type such as `nav_msgs/msg/Odometry`."""
-    package, _, name = type_name.split("/")
-    return getattr(importlib.import_module(f"{package}.msg"), name)
