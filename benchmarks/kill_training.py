@@ -3,7 +3,8 @@
     python benchmarks/kill_training.py --kills 100 --json kills.json
 
 Every process is a real `gac finetune`, ended by SIGKILL after a random time, wherever it is:
-loading, in an iteration, or while it saves. At the end weights, chains, optimiser and random
+loading, in an iteration, or while it saves; a run that came to its end all the same gives way to
+another. At the end of each, weights, chains, optimiser and random
 states must be equal bit by bit.
 """
 
@@ -28,7 +29,7 @@ ROBOT = "pointmaze_umaze"
 SETTINGS = """
 batch_episodes: 4
 windows: 2
-save_every: 3
+save_every: 5
 log_every: 50
 model: {width: 16, heads: 2, layers: 1, prior_hidden: 16, return_hidden: 16}
 """
@@ -38,7 +39,7 @@ def main() -> int:
     """Run; exit code 1 when anything differs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--iterations", type=int, default=2000)
+    parser.add_argument("--iterations", type=int, default=150)
     parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -57,38 +58,55 @@ def measure(folder: Path, kills: int, iterations: int, seed: int) -> dict[str, o
     finish(start(folder, "train", "parent", 30))
     whole = start(folder, "finetune", "whole", iterations)
     began = time.monotonic()
+    while not newest(folder / "whole") and whole.poll() is None:
+        time.sleep(0.02)
+    loading = time.monotonic() - began
     finish(whole)
-    duration = time.monotonic() - began
+    training = time.monotonic() - began - loading
     moments = random.Random(seed)
-    done = 0
-    reached = []
-    while done < kills:
-        process = start(folder, "finetune", "killed", iterations)
-        try:
-            # Of the length of a run with a few iterations, so that many kills fall into its start.
-            process.wait(timeout=moments.uniform(0.0, 0.3 * duration))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            done += 1
-            reached.append(newest(folder / "killed"))
-            continue
-        if process.returncode:
-            return {"equal": False, "kills": done, "failed": f"exit code {process.returncode}"}
-        break
-    finish(start(folder, "finetune", "killed", iterations))
-    one, two = (read(folder / run / "latest") for run in ("whole", "killed"))
-    digests = [load_checkpoint(folder / run).digest for run in ("whole", "killed")]
-    tensors = one.tensors.keys() == two.tensors.keys() and all(
-        torch.equal(value, two.tensors[key]) for key, value in one.tensors.items()
-    )
+    reached: list[int] = []
+    runs = 0
+    while len(reached) < kills:
+        name = f"killed-{runs}"
+        while len(reached) < kills:
+            process = start(folder, "finetune", name, iterations)
+            try:
+                # Many kills fall into the start, and a run takes several to its end.
+                process.wait(timeout=moments.uniform(0.0, loading + 0.2 * training))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                reached.append(newest(folder / name))
+                continue
+            if process.returncode:
+                raise RuntimeError(f"a resumed training ended with code {process.returncode}")
+            break
+        else:
+            finish(start(folder, "finetune", name, iterations))
+        if not equal(folder / "whole", folder / name):
+            return {"equal": False, "kills": len(reached), "runs": runs}
+        runs += 1
     return {
-        "equal": digests[0] == digests[1] and tensors and one.values == two.values,
-        "kills": done,
+        "equal": True,
+        "kills": len(reached),
+        "runs": runs,
         "iterations": iterations,
+        "loading_seconds": loading,
+        "training_seconds": training,
         "saved_iteration_at_kill": reached,
-        "states_compared": len(one.tensors),
+        "states_compared": len(read(folder / "whole" / "latest").tensors),
     }
+
+
+def equal(first: Path, second: Path) -> bool:
+    """Whether two runs ended with the same model and the same state of the training."""
+    one, two = (read(run / "latest") for run in (first, second))
+    return (
+        load_checkpoint(first).digest == load_checkpoint(second).digest
+        and one.values == two.values
+        and one.tensors.keys() == two.tensors.keys()
+        and all(torch.equal(value, two.tensors[key]) for key, value in one.tensors.items())
+    )
 
 
 def start(folder: Path, command: str, run: str, iterations: int) -> subprocess.Popen[bytes]:

@@ -80,4 +80,9 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
         except BlockingIOError:
             yield False
             return
+        except OSError as error:
+            raise OutputError(
+                f"{path}: cannot be locked ({error.strerror or error}); choose a folder on a file "
+                "system that has locks"
+            ) from error
         yield True

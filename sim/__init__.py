@@ -50,6 +50,19 @@ def make_robot(name_or_yaml: str, *, mjcf: str | None = None) -> SimulatedRobot:
     )
 
 
+def is_simulated(name_or_yaml: str) -> bool:
+    """Whether physics is packaged for a robot, so that `make_robot` needs no MJCF.
+
+    Raises:
+        UnknownRobotError: no robot of that name.
+        ConfigurationError: the embodiment is wrong.
+    """
+    from gac_ros.sim.locomotion import ENVIRONMENTS
+    from gac_ros.sim.maze import maze_names
+
+    return find_embodiment(name_or_yaml).name in (*maze_names(), *ENVIRONMENTS)
+
+
 def make_env(name_or_yaml: str, *, mjcf: str | None = None) -> RobotEnvironment:
     """Make a simulated robot as a Gymnasium environment; arguments as for `make_robot`."""
     from gac_ros.sim.environment import RobotEnvironment
@@ -57,4 +70,4 @@ def make_env(name_or_yaml: str, *, mjcf: str | None = None) -> RobotEnvironment:
     return RobotEnvironment(make_robot(name_or_yaml, mjcf=mjcf))
 
 
-__all__ = ["make_env", "make_robot"]
+__all__ = ["is_simulated", "make_env", "make_robot"]

@@ -6,6 +6,7 @@ The page keeps its prose: what stands between the two markers is rendered from t
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,13 +137,17 @@ def _summary(records: Sequence[OnlineRecord]) -> Iterator[str]:
     rows = []
     for record in records:
         first, last = record.rounds[0], record.rounds[-1]
-        best = max(record.rounds, key=lambda result: result.exploitation.return_mean)
+        best = max(record.rounds, key=_exploited)
         returns = [v for r in record.rounds if r.collection for v in r.collection.returns]
         mean = f"{sum(returns) / len(returns):.1f}" if returns else "–"
         cells = [record.name, str(record.collected), str(record.wanted)]
         cells += [with_interval(r.exploitation) for r in (first, last, best)]
         rows.append([*cells, mean])
     yield from markdown_table(headings, rows)
+
+
+def _exploited(result: RoundResult) -> float:
+    return -math.inf if result.exploitation is None else result.exploitation.return_mean
 
 
 def _details(records: Sequence[OnlineRecord], folder: Path) -> Iterator[str]:

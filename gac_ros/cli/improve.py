@@ -50,6 +50,15 @@ FirstCheckpoint = Annotated[
         "trained on --initial-data.",
     ),
 ]
+RobotEpisodes = Annotated[
+    Path | None,
+    typer.Option(
+        "--robot-episodes",
+        help="Folder that the controller of a running robot records into (its record.directory). "
+        "Its new episodes are what is collected, and tell how a candidate does live; the simulator "
+        "only compares. Default: the robot is simulated here.",
+    ),
+]
 Candidate = Annotated[
     Path | None,
     typer.Option(
@@ -69,6 +78,7 @@ def improve(
     robot: Robot,
     out: Out,
     deployment: Deployment = None,
+    robot_episodes: RobotEpisodes = None,
     data: InitialData = None,
     keep: Keep = KeepName.ALL,
     checkpoint: FirstCheckpoint = None,
@@ -89,9 +99,14 @@ def improve(
     falls, the former one acts again. Every decision is in the promotions log. The run can be
     interrupted at any time: --resume continues it.
 
+    With --robot-episodes the robot runs elsewhere, its controller with the parameters deployment,
+    mode (auto) and record.directory; this command waits for its episodes.
+
     Example: `gac improve --robot pointmaze_umaze --initial-data episodes/umaze --keep worst-half
     --out runs/umaze-improve`
     """
+    from dataclasses import replace
+
     from gac_ros.deployment.folder import DeploymentFolder
     from gac_ros.evaluation.threads import one_thread
     from gac_ros.improve.config import ImproveConfig
@@ -111,12 +126,17 @@ def improve(
     request = make_request(
         context, settings, robot, out, data, keep, checkpoint, seed, transport, mjcf, device, resume
     )
+    request = replace(request, robot_episodes=robot_episodes)
     console = make_console()
     with one_thread():
         if candidate is not None:
             _judge(request, folder.directory, candidate)
             return
-        rounds = run_improve(request, folder.directory, RoundProgress())
+        try:
+            rounds = run_improve(request, folder.directory, RoundProgress())
+        except KeyboardInterrupt:
+            typer.echo("interrupted; the same command with --resume goes on", err=True)
+            raise
     title = f"{robot}: collecting by {settings.collect}, seed {seed}"
     console.print(rounds_table(rounds, title))
     state = folder.read()

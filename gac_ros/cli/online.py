@@ -127,6 +127,10 @@ class RoundProgress:
             task = progress.add_task(name, total=total, last="")
             yield lambda words: progress.update(task, advance=1, last=words)
 
+    def say(self, words: str) -> None:
+        """A line of its own."""
+        self._console.print(words, soft_wrap=True)
+
     def round_done(self, result: RoundResult) -> None:
         """A line for a round."""
         from gac_ros.online.report import COLUMNS, row

@@ -2,13 +2,11 @@
 
 `deployment.json` holds the state with its log, so that what was decided and what follows from it
 are written in one atomic step. The trainer offers candidates, the robot's controller tells of its
-episodes; a lock on the folder keeps them apart.
+episodes; a lock keeps them apart.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,10 +15,11 @@ from pydantic import ValidationError
 
 from gac_ros.checkpoint import find_checkpoint, load_checkpoint
 from gac_ros.deployment.state import DeploymentConfig, DeploymentState, Named, start
-from gac_ros.errors import CheckpointError, OutputError
-from gac_ros.files import write_text
+from gac_ros.errors import CheckpointError
+from gac_ros.files import locked, write_text
 
 STATE_FILE = "deployment.json"
+LOCK_FILE = "deployment.lock"
 
 
 def name_checkpoint(path: Path) -> Named:
@@ -91,16 +90,6 @@ class DeploymentFolder:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.directory, os.O_RDONLY)
-        except OSError as error:
-            raise OutputError(
-                f"{self.directory}: cannot be used ({error.strerror or error}); choose another "
-                "folder for the deployment"
-            ) from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        # A file's lock, as network file systems lock no folders.
+        with locked(self.directory / LOCK_FILE):
             yield
-        finally:
-            os.close(descriptor)

@@ -91,6 +91,7 @@ class DeploymentState(_Frozen):
         returns: live returns of exploitation with `acting`, the newest last.
         former_returns: those of `former`.
         comparisons: of the present shadow, or of the last one.
+        exploration: planner settings of exploring episodes; empty: the checkpoint's own.
         log: everything that was decided, the newest last.
     """
 
@@ -102,6 +103,7 @@ class DeploymentState(_Frozen):
     returns: tuple[float, ...] = ()
     former_returns: tuple[float, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
+    exploration: dict[str, float] = Field(default_factory=dict)
     log: tuple[Entry, ...] = ()
 
 
@@ -114,6 +116,11 @@ def start(acting: Named, config: DeploymentConfig) -> DeploymentState:
 def refuse(state: DeploymentState, candidate: Named, why: str) -> DeploymentState:
     """Note that a candidate was not good enough to be offered."""
     return _noted(state, "refused", candidate, why)
+
+
+def explore_with(state: DeploymentState, settings: dict[str, float]) -> DeploymentState:
+    """Have exploring episodes planned with these settings."""
+    return state.model_copy(update={"exploration": dict(settings)})
 
 
 def offer(state: DeploymentState, candidate: Named, why: str) -> DeploymentState:

@@ -7,7 +7,8 @@ and the deployment is told of every episode.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from gac_ros.deployment.crew import Crew, Follower
 from gac_ros.deployment.folder import DeploymentFolder
 from gac_ros.deployment.shadow import Shadow, plan_in_shadow
+from gac_ros.errors import EpisodeError
 from gac_ros.evaluation.evaluate import RunEpisode, describe_actor, make_actor
 from gac_ros.evaluation.results import EpisodeResult
 from gac_ros.evaluation.rollout import run_episode
@@ -30,14 +32,44 @@ from gac_ros.sim import make_robot
 class LiveRobot(Protocol):
     """Runs episodes of exploitation with whoever acts in a deployment."""
 
-    def session(self, episodes: Path) -> AbstractContextManager[RunEpisode]:
-        """Run episodes, by their seeds, that are recorded in a folder.
+    def run(
+        self, episodes: Path, seeds: Iterator[int], over: Callable[[], bool]
+    ) -> Iterator[float]:
+        """Returns of episodes that are recorded in a folder, until it is over.
 
-        The deployment knows of an episode when it is returned.
+        Args:
+            episodes: the folder.
+            seeds: of the episodes, for a robot that is told them.
+            over: asked before each; the deployment knows of an episode when it is returned.
 
         Raises:
-            GacError: the acting checkpoint cannot be used, or a bag not be written.
+            GacError: the acting checkpoint cannot be used, a bag not be written, or an episode has
+                no return.
         """
+
+
+class _StartedRobot(ABC):
+    """A robot whose episodes are started here."""
+
+    @abstractmethod
+    def session(self, episodes: Path) -> AbstractContextManager[RunEpisode]:
+        """Run episodes, by their seeds, that are recorded in a folder."""
+
+    def run(
+        self, episodes: Path, seeds: Iterator[int], over: Callable[[], bool]
+    ) -> Iterator[float]:
+        """See `LiveRobot`."""
+        if over():
+            return
+        with self.session(episodes) as run_one:
+            while not over():
+                result = run_one(next(seeds))
+                if result.episode_return is None:
+                    raise EpisodeError(
+                        "the robot's episodes come without a return, so that nothing can be told "
+                        "of the live return; add a reward topic or a scoring function"
+                    )
+                yield result.episode_return
 
 
 class _ShadowedActor:
@@ -68,7 +100,7 @@ class _ShadowedActor:
         return action
 
 
-class SimulatedLiveRobot:
+class SimulatedLiveRobot(_StartedRobot):
     """A packaged simulated robot in this process.
 
     Args:
@@ -87,7 +119,7 @@ class SimulatedLiveRobot:
 
     @contextmanager
     def session(self, episodes: Path) -> Iterator[RunEpisode]:
-        """See `LiveRobot`."""
+        """See `_StartedRobot`."""
         yield partial(self._run, episodes)
 
     def _run(self, episodes: Path, seed: int) -> EpisodeResult:
@@ -104,7 +136,7 @@ class SimulatedLiveRobot:
         return result
 
 
-class RosLiveRobot:
+class RosLiveRobot(_StartedRobot):
     """A simulator and a controller as processes of their own.
 
     Args:
@@ -126,7 +158,7 @@ class RosLiveRobot:
 
     @contextmanager
     def session(self, episodes: Path) -> Iterator[RunEpisode]:
-        """See `LiveRobot`."""
+        """See `_StartedRobot`."""
         # The only place here that needs a ROS installation.
         from gac_ros.evaluation.over_ros.session import SessionRequest, open_session
 

@@ -6,19 +6,26 @@ which brings what the comparison accepts to a robot and lets the robot's returns
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+from gac_ros.buffer.folders import is_bag
 from gac_ros.deployment.folder import DeploymentFolder
+from gac_ros.embodiment import find_embodiment
 from gac_ros.errors import ConfigurationError
 from gac_ros.evaluation.seeds import tuning_seed
 from gac_ros.improve.config import ImproveConfig
 from gac_ros.improve.live import LiveRobot, RosLiveRobot, SimulatedLiveRobot
 from gac_ros.improve.promotion import Promotion
+from gac_ros.improve.robot import RobotCollection, RobotEpisodes, RobotLive
 from gac_ros.online.gate import GateResult, note_gate
 from gac_ros.online.loop import run_online
-from gac_ros.online.request import OnlineRequest, Watch
+from gac_ros.online.request import OnlineRequest, Watch, known_episodes, present_episodes
 from gac_ros.online.results import LiveResult, RoundResult
 from gac_ros.online.stages import Stages
+from gac_ros.sim import is_simulated
 
 # Tuning starts of candidates from elsewhere, beyond those of any round.
 _FIRST_OUTSIDER = 100_000
@@ -35,9 +42,69 @@ def run_improve(request: OnlineRequest, directory: Path, watch: Watch) -> list[R
         watch: told of the progress.
 
     Raises:
+        ConfigurationError: options that make no sense together.
         GacError: as `run_online`; or the deployment acts with a checkpoint of another run.
     """
-    return run_online(request, watch, _promotion(request, directory, watch))
+    robot = None
+    if request.robot_episodes is not None:
+        check_robot(request)
+        robot = _robot_episodes(request, partial(known_episodes, request.out), watch)
+        request = without_simulator(request, watch)
+    if not request.config.gate_episodes:
+        watch.say("no gate: every candidate goes live; shadow, trial and rollback are the guard")
+    collect = None if robot is None else RobotCollection(robot, DeploymentFolder(directory))
+    promotion = _promotion(request, directory, watch, robot)
+    return run_online(request, watch, promotion, collect)
+
+
+def check_robot(request: OnlineRequest) -> None:
+    """See that the options fit a robot that runs elsewhere.
+
+    Raises:
+        ConfigurationError: they do not.
+    """
+    folder, config = request.robot_episodes, request.config
+    if request.transport == "ros":
+        raise ConfigurationError(
+            "--transport ros would start a second controller where --robot-episodes has one; leave "
+            "one of the two out"
+        )
+    if config.collect != "explore":
+        raise ConfigurationError(
+            f"--collect {config.collect} is for the simulator: with --robot-episodes the "
+            "controller's parameter mode decides; leave --collect out"
+        )
+    if config.collector != "incumbent":
+        raise ConfigurationError(
+            f"collector: {config.collector} is for the simulator: with --robot-episodes whoever "
+            "acts in the deployment collects; leave the setting out"
+        )
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise ConfigurationError(f"--robot-episodes {folder}: is no folder")
+    if folder is not None and is_bag(folder):
+        raise ConfigurationError(
+            f"--robot-episodes {folder}: is one episode; give the folder that it lies in"
+        )
+
+
+def without_simulator(request: OnlineRequest, watch: Watch) -> OnlineRequest:
+    """Leave out what needs a simulator, and say so, where the robot has none."""
+    if request.mjcf is not None or is_simulated(request.robot):
+        return request
+    watch.say(
+        f"{request.robot} has no simulator (--mjcf gives it one): no plans are tried, no candidate "
+        "is compared, and exploitation is not measured"
+    )
+    none = dict.fromkeys(("plan_trials", "gate_episodes", "evaluation_episodes"), 0)
+    return replace(request, config=request.config.model_copy(update=none))
+
+
+def _robot_episodes(
+    request: OnlineRequest, known: Callable[[], set[str]], watch: Watch
+) -> RobotEpisodes:
+    assert request.robot_episodes is not None
+    embodiment = find_embodiment(request.robot)
+    return RobotEpisodes(request.robot_episodes, embodiment, request.out, known, watch)
 
 
 def judge_candidate(
@@ -58,6 +125,11 @@ def judge_candidate(
         ConfigurationError: a candidate is on its way already, or the gate has no episodes.
         GacError: a checkpoint or the deployment cannot be used.
     """
+    robot = None
+    if request.robot_episodes is not None:
+        check_robot(request)
+        before = set(present_episodes(request.robot_episodes))
+        robot = _robot_episodes(request, lambda: before, watch)
     state = DeploymentFolder(directory).read()
     if state.stage != "steady":
         raise ConfigurationError(
@@ -75,18 +147,25 @@ def judge_candidate(
         incumbent, candidate, seeds, request.out / name, "judging"
     )
     note_gate(gate, incumbent, candidate)
-    promotion = _promotion(request, directory, watch)
+    promotion = _promotion(request, directory, watch, robot)
     if not gate.accepted:
         promotion.refused(candidate, gate.words)
         return gate, None
     return gate, promotion.go_live(_FIRST_LIVE + number, name, candidate, gate.words)
 
 
-def _promotion(request: OnlineRequest, directory: Path, watch: Watch) -> Promotion:
-    assert isinstance(request.config, ImproveConfig)
-    folder = DeploymentFolder(directory)
+def _promotion(
+    request: OnlineRequest, directory: Path, watch: Watch, elsewhere: RobotEpisodes | None
+) -> Promotion:
+    config, folder = request.config, DeploymentFolder(directory)
+    assert isinstance(config, ImproveConfig)
     arguments = (folder, request.robot, request.mjcf, request.device)
-    robot: LiveRobot = SimulatedLiveRobot(*arguments)
-    if request.transport == "ros":
+    robot: LiveRobot
+    if elsewhere is not None:
+        robot = RobotLive(elsewhere)
+    elif request.transport == "ros":
         robot = RosLiveRobot(*arguments, request.out / "logs")
-    return Promotion(folder, request.config.deployment, robot, request.out, request.seed, watch)
+    else:
+        robot = SimulatedLiveRobot(*arguments)
+    embodiment = find_embodiment(request.robot)
+    return Promotion(folder, config.deployment, robot, embodiment, request.out, request.seed, watch)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import count
 from pathlib import Path
 
+from gac_ros.buffer.dataset import EpisodeBuffer
 from gac_ros.buffer.summary import list_episodes
 from gac_ros.deployment import state as deployment
 from gac_ros.deployment.folder import DeploymentFolder, name_checkpoint
 from gac_ros.deployment.state import DeploymentConfig, DeploymentState, Entry, Event, Named
-from gac_ros.errors import ConfigurationError, EpisodeError
+from gac_ros.embodiment import Embodiment
+from gac_ros.errors import ConfigurationError
 from gac_ros.evaluation.seeds import live_seed
 from gac_ros.improve.live import LiveRobot
 from gac_ros.lineage import Score, add_score
 from gac_ros.online.request import Watch
 from gac_ros.online.results import LiveResult
-from gac_ros.online.stages import words
 
 _ENDED: tuple[Event, ...] = ("confirmed", "rolled back", "failed")
 # So many live starts a round; a longer shadow and trial goes on with those of the next.
@@ -29,6 +31,7 @@ class Promotion:
         folder: of the deployment.
         config: of a deployment that begins here.
         robot: follows the deployment.
+        embodiment: of the robot.
         out: folder of the run.
         seed: of the live episodes' starts and plans.
         watch: told of the progress.
@@ -39,6 +42,7 @@ class Promotion:
         folder: DeploymentFolder,
         config: DeploymentConfig,
         robot: LiveRobot,
+        embodiment: Embodiment,
         out: Path,
         seed: int,
         watch: Watch,
@@ -46,6 +50,7 @@ class Promotion:
         self._folder = folder
         self._config = config
         self._robot = robot
+        self._embodiment = embodiment
         self._out = out
         self._seed = seed
         self._watch = watch
@@ -84,27 +89,24 @@ class Promotion:
             lambda state: state if _entries(state, named, ("offered",)) else offer(state)
         )
         episodes = self._out / name / "live"
-        config = state.config
-        done = _recorded(episodes)
-        index = len(done)
-        total = config.shadow_episodes + config.trial_episodes
-        if _entries(state, named, _ENDED):
-            return self._result(state, named, candidate, episodes)
-        with (
-            self._watch.stage(f"{name}: live", max(0, total - index)) as advance,
-            self._robot.session(episodes) as run_one,
-        ):
-            while not _entries(state, named, _ENDED):
-                result = run_one(live_seed(self._seed, number * _LIVE_STARTS + index))
-                if result.episode_return is None:
-                    raise EpisodeError(
-                        "the robot's episodes come without a return, so that nothing can be told "
-                        "of the live return; add a reward topic or a scoring function"
-                    )
-                advance(words(result))
-                index += 1
-                state = self._folder.read()
-        return self._result(state, named, candidate, episodes)
+        done = len(self._recorded(episodes))
+        first = number * _LIVE_STARTS + done
+        seeds = (live_seed(self._seed, index) for index in count(first))
+        total = state.config.shadow_episodes + state.config.trial_episodes
+        heard = len(state.log)
+
+        def over() -> bool:
+            nonlocal heard
+            state = self._folder.read()
+            for entry in state.log[heard:]:
+                self._watch.say(f"{entry.event}: {entry.why}")
+            heard = len(state.log)
+            return bool(_entries(state, named, _ENDED))
+
+        with self._watch.stage(f"{name}: live", max(0, total - done)) as advance:
+            for value in self._robot.run(episodes, seeds, over):
+                advance(f"return {value:.1f}")
+        return self._result(self._folder.read(), named, candidate, episodes)
 
     def _result(
         self, state: DeploymentState, named: Named, candidate: Path, episodes: Path
@@ -112,7 +114,7 @@ class Promotion:
         ended = _entries(state, named, _ENDED)[-1]
         returns: list[float] = []
         former: list[float] = []
-        rows = _recorded(episodes)
+        rows = self._recorded(episodes)
         for digest, value, _, _ in rows:
             (returns if digest == named.digest else former).append(value)
         if returns:
@@ -129,6 +131,17 @@ class Promotion:
             seeds=[seed for _, _, _, seed in rows],
         )
 
+    def _recorded(self, folder: Path) -> list[tuple[str, float, int, int]]:
+        """Digest of who acted, return, steps and seed of each recorded episode, by id."""
+        if not folder.is_dir() or not any(row.usable for row in list_episodes(folder)):
+            return []
+        rows = []
+        for episode in EpisodeBuffer.open(folder, embodiment=self._embodiment):
+            known, value = episode.metadata, episode.episode_return
+            if known is not None and known.seed is not None and value is not None:
+                rows.append((known.checkpoint_digest or "", value, known.steps, known.seed))
+        return rows
+
 
 def _entries(state: DeploymentState, named: Named, events: tuple[Event, ...]) -> list[Entry]:
     return [
@@ -136,17 +149,3 @@ def _entries(state: DeploymentState, named: Named, events: tuple[Event, ...]) ->
         for entry in state.log
         if entry.event in events and entry.checkpoint.digest == named.digest
     ]
-
-
-def _recorded(folder: Path) -> list[tuple[str, float, int, int]]:
-    """Digest of who acted, return, steps and seed of each recorded episode, by id."""
-    if not folder.is_dir():
-        return []
-    rows = []
-    for row in sorted(list_episodes(folder), key=lambda row: row.episode_id):
-        known = row.metadata
-        if known is not None and known.seed is not None and row.episode_return is not None:
-            rows.append(
-                (known.checkpoint_digest or "", row.episode_return, known.steps, known.seed)
-            )
-    return rows

@@ -104,21 +104,26 @@ class DeployedCrew:
         self._shadow: Shadow | None = None
         self._planner: Planner | None = None
         self._shadow_digest = ""
-        self.robot = self._load(Path(self._folder.read().acting.path))
+        self._state = self._folder.read()
+        self.robot = self._load(Path(self._state.acting.path))
 
     def prepare(self, request: EpisodeRequest) -> Prepared:
         """See `Crew`."""
         try:
             self._refresh()
+            self._state = self._folder.read()
         except GacError as error:
             self._logger.error(f"the deployment is left alone for this episode: {error}")
-        state = self._folder.read()
+        state = self._state
         mode = request.mode
         if mode == "auto":
             # What a candidate is judged by is exploitation.
             mode = "explore" if state.stage == "steady" else "exploit"
             request = replace(request, mode=mode)
-        plan = self.robot.planner.plan(mode, request.seed, target_return=request.target_return)
+        planner = self.robot.planner
+        if mode == "explore" and state.exploration:
+            planner = self.robot.checkpoint.make_planner(**state.exploration)
+        plan = planner.plan(mode, request.seed, target_return=request.target_return)
         shadowed = None
         if self._shadow is not None and self._planner is not None and mode == "exploit":
             self._shadow.begin(*plan_in_shadow(self._planner, "exploit", request.seed))

@@ -32,7 +32,7 @@ class OnlineConfig(BaseModel):
         collect: how collecting plans are made.
         episodes: to collect in all.
         round_episodes: collected between two fine-tunings.
-        evaluation_episodes: of exploitation after each round, on reporting starts.
+        evaluation_episodes: of exploitation after each round, on reporting starts; 0: none.
         plan_trials: of the model's best plans, so many are tried on tuning starts after each
             fine-tuning, and the candidate exploits with the one that did best; 0 leaves it to the
             planner.
@@ -61,7 +61,7 @@ class OnlineConfig(BaseModel):
     collect: Strategy = "explore"
     episodes: int = Field(default=300, gt=0)
     round_episodes: int = Field(default=40, gt=0)
-    evaluation_episodes: int = Field(default=50, gt=0)
+    evaluation_episodes: int = Field(default=50, ge=0)
     plan_trials: int = Field(default=8, ge=0, le=100)
     plan_trial_starts: int = Field(default=6, gt=0, le=10)
     gate_episodes: int = Field(default=40, ge=0)
@@ -95,19 +95,24 @@ def collecting_planner(
         bursts: for `explore`.
     """
     if strategy == "explore":
-        aim = {
-            "explore_raise": target.increment,
-            "explore_target": target.highest,
-            "explore_bursts": bursts,
-        }
-        if target.increment <= 0.0:
-            # Every return was the same: no plan is known to be better than another.
-            aim["explore_known_share"] = 0.0
-        return "explore", planner.model_copy(update=aim)
+        return "explore", planner.model_copy(update=exploring_settings(target, bursts))
     if strategy == "prior":
         sample = {"start": "prior", "candidates": 1, "exploit_steps": 0}
         return "exploit", planner.model_copy(update=sample)
     return strategy, planner
+
+
+def exploring_settings(target: Target, bursts: float) -> dict[str, float]:
+    """What a planner that explores has to know beside a checkpoint's own settings."""
+    aim = {
+        "explore_raise": target.increment,
+        "explore_target": target.highest,
+        "explore_bursts": bursts,
+    }
+    if target.increment <= 0.0:
+        # Every return was the same: no plan is known to be better than another.
+        aim["explore_known_share"] = 0.0
+    return aim
 
 
 def read_config(kind: type[_Config], path: Path, changes: dict[str, Any]) -> _Config:

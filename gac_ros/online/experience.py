@@ -56,7 +56,7 @@ class Experience:
         plans: z0 (N, D) by episode id, of the episodes in which a plan alone acted.
         interrupted: likewise, of those whose plan bursts of random actions interrupted: what
             explains them is near that plan, but not known.
-        targets: y+ by seed, of the episodes whose plan had one.
+        targets: y+ by episode id, of the episodes whose plan had one.
     """
 
     def __init__(self, embodiment: Embodiment, initial_bags: Sequence[Path]) -> None:
@@ -66,30 +66,34 @@ class Experience:
         self._bags: list[Path] = []
         self.plans: dict[str, Tensor] = {}
         self.interrupted: dict[str, Tensor] = {}
-        self.targets: dict[int, float] = {}
+        self.targets: dict[str, float] = {}
         if initial_bags:
             self._add(EpisodeBuffer.open(initial_bags, embodiment=embodiment))
         self.offline = len(self._ids)
 
-    def add_collected(self, folder: Path, seeds: Sequence[int]) -> list[Episode]:
-        """Take in the episodes of a round; returns them in the order of `seeds`.
+    def add_collected(self, folder: Path, seeds: Sequence[int] | None = None) -> list[Episode]:
+        """Take in the episodes of a round.
+
+        Args:
+            folder: of the bags.
+            seeds: of the episodes that must be there; None where a robot made its own.
+
+        Returns:
+            The episodes in the order of `seeds`, else of their ids.
 
         Raises:
             EpisodeError: one cannot be read, or has no return.
         """
         buffer = EpisodeBuffer.open(folder, embodiment=self._embodiment)
-        by_seed = {e.metadata.seed: e for e in buffer if e.metadata is not None}
-        missing = [seed for seed in seeds if seed not in by_seed]
-        if missing:
-            raise EpisodeError(f"{folder}: the episode of seed {missing[0]} is missing or damaged")
+        episodes = list(buffer) if seeds is None else _ordered(buffer, seeds, folder)
         if np.isnan(buffer.returns).any():
             raise EpisodeError(
                 f"{folder}: episodes without a return; online learning needs a reward topic or a "
                 "scoring function in the embodiment"
             )
         self._add(buffer)
-        for seed in seeds:
-            metadata = by_seed[seed].metadata
+        for episode in episodes:
+            metadata = episode.metadata
             assert metadata is not None
             plan = read_plan(folder / metadata.episode_id)
             if plan is None:
@@ -97,8 +101,8 @@ class Experience:
             where = self.interrupted if plan.get("bursts") else self.plans
             where[metadata.episode_id] = torch.tensor(plan["z0"], dtype=torch.float32)
             if plan.get("target_return") is not None:
-                self.targets[seed] = float(plan["target_return"])
-        return [by_seed[seed] for seed in seeds]
+                self.targets[metadata.episode_id] = float(plan["target_return"])
+        return episodes
 
     def _add(self, buffer: EpisodeBuffer) -> None:
         self._episodes += buffer.episodes
@@ -122,6 +126,14 @@ class Experience:
         factors = np.full(len(self._ids), (1.0 - online_share) / self.offline)
         factors[self.offline :] = online_share / online
         return factors
+
+
+def _ordered(buffer: EpisodeBuffer, seeds: Sequence[int], folder: Path) -> list[Episode]:
+    by_seed = {e.metadata.seed: e for e in buffer if e.metadata is not None}
+    missing = [seed for seed in seeds if seed not in by_seed]
+    if missing:
+        raise EpisodeError(f"{folder}: the episode of seed {missing[0]} is missing or damaged")
+    return [by_seed[seed] for seed in seeds]
 
 
 def recorded_seeds(folder: Path, embodiment: Embodiment) -> set[int]:

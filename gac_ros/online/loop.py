@@ -11,6 +11,7 @@ round counts once its `round.json` is written.
     round-01/training/       the fine-tuning, child of the learner before
     round-01/round.json      figures
     results.json             all rounds
+    run.lock                 held by the process that works on it
 """
 
 from __future__ import annotations
@@ -26,14 +27,15 @@ import numpy as np
 from gac_ros.buffer.leases import hold
 from gac_ros.checkpoint import find_checkpoint, load_checkpoint, resolve_device, save_checkpoint
 from gac_ros.embodiment import find_embodiment
+from gac_ros.errors import OutputError
 from gac_ros.evaluation.seeds import online_seed, tuning_seed
-from gac_ros.files import write_json
+from gac_ros.files import locked, write_json
 from gac_ros.lineage import Score, add_score
-from gac_ros.online.config import collecting_planner
+from gac_ros.online.config import collecting_planner, exploring_settings
 from gac_ros.online.experience import Experience, recorded_seeds
 from gac_ros.online.gate import GateResult, note_gate
 from gac_ros.online.plans import PlanTrials, candidate_plans, choose_plan, following, trial_count
-from gac_ros.online.request import Deploy, OnlineRequest, Watch, open_run
+from gac_ros.online.request import Collect, Deploy, OnlineRequest, Watch, open_run
 from gac_ros.online.results import (
     RESULTS_FILE,
     ROUND_FILE,
@@ -53,13 +55,17 @@ from gac_ros.training.run import run_training
 from gac_ros.training.state import known_chains
 from gac_ros.training.trainer import Trainer
 
+LOCK_FILE = "run.lock"
 # Tuning starts on which plans are tried, beyond those of any gate; so many a round.
 _FIRST_TRIAL = 200_000
 _TRIAL_STARTS = 1000
 
 
 def run_online(
-    request: OnlineRequest, watch: Watch, deploy: Deploy | None = None
+    request: OnlineRequest,
+    watch: Watch,
+    deploy: Deploy | None = None,
+    collect: Collect | None = None,
 ) -> list[RoundResult]:
     """Run or resume all rounds.
 
@@ -68,6 +74,7 @@ def run_online(
         watch: told of the progress.
         deploy: brings accepted candidates to a running robot, whose verdict counts; None takes
             them as they are.
+        collect: brings the episodes of a robot that runs elsewhere; None runs the simulator.
 
     Raises:
         ConfigurationError: an option or the robot is wrong.
@@ -76,22 +83,31 @@ def run_online(
         EpisodeError: the data cannot be used.
         TransportError: a process of the ROS transport failed.
     """
-    bags = open_run(request)
-    with hold(bags, request.out):
-        return _Run(request, bags, watch, deploy).run()
+    with locked(request.out / LOCK_FILE, wait=False) as alone:
+        if not alone:
+            raise OutputError(f"{request.out}: another process is at work on this run; let it end")
+        bags = open_run(request)
+        with hold(bags, request.out):
+            return _Run(request, bags, watch, deploy, collect).run()
 
 
 class _Run:
     """One process's part of a run."""
 
     def __init__(
-        self, request: OnlineRequest, bags: Sequence[Path], watch: Watch, deploy: Deploy | None
+        self,
+        request: OnlineRequest,
+        bags: Sequence[Path],
+        watch: Watch,
+        deploy: Deploy | None,
+        collect: Collect | None,
     ) -> None:
         self._request = request
         self._config = request.config
         self._out = request.out
         self._watch = watch
         self._deploy = deploy
+        self._elsewhere = collect
         self._stages = Stages(request, watch)
         self._embodiment = find_embodiment(request.robot)
         self._experience = Experience(self._embodiment, bags)
@@ -197,7 +213,8 @@ class _Run:
 
     def _remember_live(self, live: LiveResult | None) -> None:
         if live is not None and live.seeds:
-            self._experience.add_collected(self._out / live.episodes, live.seeds)
+            seeds = live.seeds if self._elsewhere is None else None
+            self._experience.add_collected(self._out / live.episodes, seeds)
 
     def _target(self, learner: Path, reach: float) -> Target:
         """What the coming round asks for, from the returns so far."""
@@ -214,19 +231,24 @@ class _Run:
         return make_target(recent, max(everything), min(everything), reach, self._config.target)
 
     def _collect(self, number: int, count: int, acts: Path, target: Target) -> Collection:
-        """Record the round's episodes that are not there yet."""
-        mode, path = self._collector(number, acts, target)
+        """Have the round's episodes recorded that are not there yet."""
+        name, folder = f"round {number}: collecting", self._episodes(number)
         seeds = self._seeds(number, count)
-        folder = self._episodes(number)
-        done = recorded_seeds(folder, self._embodiment)
-        missing = [seed for seed in seeds if seed not in done]
-        request = self._stages.evaluation(path, self._folder(number))
         with self._timed("collect"):
-            request = replace(request, mode=mode, record=True)
-            self._stages.perform(request, missing, f"round {number}: collecting")
+            if self._elsewhere is not None:
+                settings = exploring_settings(target, self._config.bursts)
+                self._elsewhere.collect(name, folder, count, settings)
+            else:
+                mode, path = self._collector(number, acts, target)
+                done = recorded_seeds(folder, self._embodiment)
+                missing = [seed for seed in seeds or () if seed not in done]
+                request = self._stages.evaluation(path, self._folder(number))
+                self._stages.perform(replace(request, mode=mode, record=True), missing, name)
         episodes = self._experience.add_collected(folder, seeds)
         returns = [e.episode_return for e in episodes if e.episode_return is not None]
-        targets = [self._experience.targets.get(seed, target.fallback) for seed in seeds]
+        known = self._experience.targets
+        ids = [e.metadata.episode_id for e in episodes if e.metadata is not None]
+        targets = [known.get(episode_id, target.fallback) for episode_id in ids]
         return Collection(
             returns=returns,
             return_mean=float(np.mean(returns)),
@@ -321,8 +343,10 @@ class _Run:
         note_gate(gate, incumbent, candidate)
         return gate, steps
 
-    def _report(self, checkpoint: Path, number: int) -> Exploitation:
+    def _report(self, checkpoint: Path, number: int) -> Exploitation | None:
         """On the reporting starts."""
+        if not self._config.evaluation_episodes:
+            return None
         with self._timed("evaluate"):
             out = self._folder(number) / "evaluation"
             exploitation = self._stages.exploitation(checkpoint, out, f"round {number}")
@@ -347,7 +371,10 @@ class _Run:
     def _episodes(self, number: int) -> Path:
         return self._folder(number) / "episodes"
 
-    def _seeds(self, number: int, count: int) -> list[int]:
+    def _seeds(self, number: int, count: int) -> list[int] | None:
+        """None where a robot makes its own."""
+        if self._elsewhere is not None:
+            return None
         first = (number - 1) * self._config.round_episodes
         return [online_seed(self._request.seed, first + index) for index in range(count)]
 

@@ -66,10 +66,11 @@ def read_rounds(folder: Path) -> list[RoundResult]:
 
 
 def _draw_exploitation(axes: Axes, rounds: list[RoundResult], name: str, colour: str) -> None:
-    episodes = [result.episodes for result in rounds]
-    means = [result.exploitation.return_mean for result in rounds]
-    intervals = [r.exploitation.return_ci95 or (m, m) for r, m in zip(rounds, means, strict=True)]
-    low, high = zip(*intervals, strict=True)
+    known = [(r.episodes, r.exploitation) for r in rounds if r.exploitation is not None]
+    episodes = [count for count, _ in known]
+    means = [exploitation.return_mean for _, exploitation in known]
+    intervals = [e.return_ci95 or (e.return_mean, e.return_mean) for _, e in known]
+    low, high = zip(*intervals, strict=True) if intervals else ((), ())
     axes.plot(episodes, means, marker="o", markersize=3, color=colour, label=name)
     axes.fill_between(episodes, low, high, color=colour, alpha=0.15, linewidth=0)
 

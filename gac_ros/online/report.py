@@ -50,7 +50,9 @@ def row(result: RoundResult) -> list[str]:
     verdict = _UNKNOWN
     if gate is not None:
         verdict = f"{gate.difference:+.1f} {'new' if gate.accepted else 'kept'}"
-    score = result.exploitation.normalized_score_mean
+    score = None
+    if result.exploitation is not None:
+        score = result.exploitation.normalized_score_mean
     return [
         *cells,
         verdict,
@@ -59,8 +61,10 @@ def row(result: RoundResult) -> list[str]:
     ]
 
 
-def with_interval(exploitation: Exploitation) -> str:
+def with_interval(exploitation: Exploitation | None) -> str:
     """Mean return ± half of the 95 % interval."""
+    if exploitation is None:
+        return _UNKNOWN
     text = f"{exploitation.return_mean:.1f}"
     if exploitation.return_ci95 is None:
         return text

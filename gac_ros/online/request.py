@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from gac_ros import __version__
+from gac_ros.buffer.folders import bags_in
 from gac_ros.checkpoint import resolve_device
 from gac_ros.embodiment import find_embodiment
 from gac_ros.errors import CheckpointError, ConfigurationError, OutputError
@@ -37,6 +38,8 @@ class OnlineRequest:
         checkpoint: model to begin with; None trains one on the initial data.
         transport: `inproc` or `ros`.
         mjcf: physics, for a robot that is not packaged.
+        robot_episodes: folder that a running robot's controller records into, and whose new
+            episodes are collected; None: they are run in the simulator.
         device: where the model runs and is trained.
         resume: continue the run in `out`.
         command_line: what the user typed, for the record.
@@ -51,6 +54,7 @@ class OnlineRequest:
     checkpoint: Path | None = None
     transport: Transport = "inproc"
     mjcf: Path | None = None
+    robot_episodes: Path | None = None
     device: str = "cpu"
     resume: bool = False
     command_line: str = ""
@@ -65,6 +69,7 @@ class OnlineRequest:
             "checkpoint": None if self.checkpoint is None else str(self.checkpoint),
             "transport": self.transport,
             "mjcf": None if self.mjcf is None else str(self.mjcf),
+            "robot_episodes": None if self.robot_episodes is None else str(self.robot_episodes),
             "config": self.config.model_dump(mode="json"),
         }
 
@@ -75,8 +80,25 @@ class Watch(Protocol):
     def stage(self, name: str, total: int) -> AbstractContextManager[Callable[[str], None]]:
         """A stage of `total` parts begins; the callable is called after each, with a few words."""
 
+    def say(self, words: str) -> None:
+        """A line that a person should see."""
+
     def round_done(self, result: RoundResult) -> None:
         """A round is complete; also told of those that an earlier process completed."""
+
+
+class Collect(Protocol):
+    """Where a round's episodes come from, if not from the simulator."""
+
+    def collect(self, name: str, folder: Path, count: int, exploration: dict[str, float]) -> None:
+        """Fill a folder until it holds so many bags; those that are there count.
+
+        Args:
+            name: of the stage.
+            folder: of the round's bags.
+            count: how many.
+            exploration: settings of the planner that the episodes should be made with.
+        """
 
 
 class Deploy(Protocol):
@@ -103,6 +125,24 @@ def recorded_checkpoint(out: Path) -> Path | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None  # `open_run` says what is wrong
     return None if path is None else Path(path)
+
+
+def present_episodes(folder: Path | None) -> list[str]:
+    """Names of the bags that a robot has recorded so far."""
+    return [] if folder is None or not folder.is_dir() else [bag.name for bag in bags_in(folder)]
+
+
+def known_episodes(out: Path) -> set[str]:
+    """Names of the robot's bags that a run never collects: older ones, and those it began with.
+
+    Raises:
+        CheckpointError: there is no run.
+    """
+    try:
+        content = json.loads((out / RUN_FILE).read_text(encoding="utf-8"))
+        return {*content["known_episodes"], *(Path(bag).name for bag in content["bags"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{out}: no run that collects on a robot ({RUN_FILE})") from error
 
 
 def open_run(request: OnlineRequest) -> list[Path]:
@@ -141,6 +181,7 @@ def open_run(request: OnlineRequest) -> list[Path]:
     content = {
         "request": request.identity(),
         "bags": [str(bag) for bag in bags],
+        "known_episodes": present_episodes(request.robot_episodes),
         "command_line": request.command_line,
         "package_version": __version__,
     }

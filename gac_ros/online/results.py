@@ -93,7 +93,7 @@ class LiveResult(_Record):
             half ranges.
         steps: robot steps in all.
         episodes: folder of the bags, relative to the run's.
-        seeds: of the episodes.
+        seeds: of the episodes, in the order of their ids.
     """
 
     kept: bool
@@ -120,7 +120,7 @@ class RoundResult(_Record):
         accepted_learner: checkpoint whose training led to the incumbent.
         incumbent: checkpoint to use, never worse on tuning starts than an earlier one.
         incumbent_digest: of it.
-        exploitation: of the incumbent.
+        exploitation: of the incumbent; None where it is not measured.
         next_reach: c of the next round.
         seconds: by stage.
     """
@@ -136,7 +136,7 @@ class RoundResult(_Record):
     accepted_learner: str
     incumbent: str
     incumbent_digest: str
-    exploitation: Exploitation
+    exploitation: Exploitation | None
     next_reach: float
     seconds: dict[str, float]
 

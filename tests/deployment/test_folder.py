@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gac_ros.deployment.folder import STATE_FILE, DeploymentFolder
+from gac_ros.deployment.folder import LOCK_FILE, STATE_FILE, DeploymentFolder
 from gac_ros.deployment.state import DeploymentConfig, Named, refuse
 from gac_ros.errors import CheckpointError, OutputError
 
@@ -33,7 +33,7 @@ def test_processes_that_change_it_at_once_lose_nothing(tmp_path: Path) -> None:
     log = DeploymentFolder(tmp_path).read().log
     for name in "xy":
         assert [e.why for e in log if e.checkpoint.path == name] == [str(n) for n in range(20)]
-    assert [path.name for path in tmp_path.iterdir()] == [STATE_FILE]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [STATE_FILE, LOCK_FILE]
 
 
 def test_beginning_again_takes_up_what_is_there(tmp_path: Path) -> None:

@@ -47,16 +47,22 @@ class Silent:
     def stage(self, name: str, total: int) -> Iterator[Callable[[str], None]]:
         yield lambda words: None
 
+    def say(self, words: str) -> None:
+        pass
+
     def round_done(self, result: RoundResult) -> None:
         self.rounds.append(result.round)
 
 
 class Loud(Silent):
-    """Prints each part of a stage."""
+    """Prints each part of a stage, and what is said."""
 
     @contextmanager
     def stage(self, name: str, total: int) -> Iterator[Callable[[str], None]]:
         yield lambda words: print(name, flush=True)
+
+    def say(self, words: str) -> None:
+        print(words, flush=True)
 
 
 def request(out: Path, data: Path, **changes: object) -> OnlineRequest:
@@ -79,8 +85,13 @@ import_module(sys.argv[1]).go_on(*map(Path, sys.argv[2:]), Loud())
 """
 
 
-def kill_at(stage: str, module: str, *paths: Path) -> None:
-    """Have a process call `module.go_on(*paths, watch)`, and kill it when a stage has begun."""
+def kill_at(
+    stage: str, module: str, *paths: Path, heard: Callable[[str], None] | None = None
+) -> None:
+    """Have a process call `module.go_on(*paths, watch)`, and kill it when a stage has begun.
+
+    `heard` is told each line that it prints until then.
+    """
     process = subprocess.Popen(
         [sys.executable, "-c", _GO_ON, module, *map(str, paths)],
         stdout=subprocess.PIPE,
@@ -88,7 +99,13 @@ def kill_at(stage: str, module: str, *paths: Path) -> None:
         cwd=Path(__file__).parents[2],
     )
     assert process.stdout is not None
-    assert any(stage in line for line in process.stdout), stage
+    for line in process.stdout:
+        if heard is not None:
+            heard(line)
+        if stage in line:
+            break
+    else:
+        raise AssertionError(f"it ended before {stage}")
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
