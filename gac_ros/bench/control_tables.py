@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gac_ros.bench.control import DecisionReport
 from gac_ros.bench.goals import SpeedGoal
 from gac_ros.bench.over_ros.jitter import JitterReport, MissedReport
+from gac_ros.bench.over_ros.late import LateTick, count_causes
 from gac_ros.bench.over_ros.latency import LatencyReport
+from gac_ros.bench.over_ros.machine import MachineLoad
 from gac_ros.bench.over_ros.soak import SoakReport
 from gac_ros.bench.planning import PlanReport
 from gac_ros.bench.spread import Spread
@@ -73,29 +76,64 @@ def latency_table(report: LatencyReport) -> TextTable:
             f"{trip.p99_ratio:.2f}",
             f"{trip.missed} of {trip.milliseconds.count}",
             "" if trip.inside_p50 is None else f"{trip.inside_p50:.3f}",
+            "" if trip.ran is None else f"{trip.ran:.3f}",
+            "" if trip.waited is None else f"{trip.waited:.3f}",
+            _others(trip.load),
         ]
         for trip in report.trips
     ]
     columns = ("Hz", "answered by", "p50 ms", "p99 ms", "max ms", "p50 / echo", "p99 / echo")
-    return TextTable(
-        "State message to action message, over DDS", (*columns, "missed", "own part, ms"), rows
-    )
+    more = ("missed", "own part, ms", "ran, ms", "waited, ms", "others")
+    return TextTable("State message to action message, over DDS", (*columns, *more), rows)
 
 
 def missed_table(report: MissedReport) -> TextTable:
-    """The quick planner and the slow one."""
-    planners = (
-        ("as it is", report.milliseconds, report.missed),
-        (f"{report.slow_seconds:g} s a plan", report.milliseconds_slow, report.missed_slow),
-    )
+    """The quick planner and the slow one, and an echo beside them."""
+    title = f"Re-planning without pause at {report.rate:g} Hz"
+    columns = ("answered by", "p50 ms", "p99 ms", "max ms", "ticks", "missed")
+    if not report.answerers:
+        planners = (
+            ("as it is", report.milliseconds, report.missed),
+            (f"{report.slow_seconds:g} s a plan", report.milliseconds_slow, report.missed_slow),
+        )
+        return TextTable(
+            title,
+            columns,
+            [
+                [name, *_milliseconds(spread), str(spread.count), str(missed)]
+                for name, spread, missed in planners
+            ],
+        )
     return TextTable(
-        f"Re-planning without pause at {report.rate:g} Hz",
-        ("planner", "p50 ms", "p99 ms", "max ms", "ticks", "missed"),
+        title,
+        (*columns, *_CAUSES, "others"),
         [
-            [name, *_milliseconds(spread), str(spread.count), str(missed)]
-            for name, spread, missed in planners
+            [
+                entry.name,
+                *_milliseconds(entry.milliseconds),
+                str(entry.milliseconds.count),
+                str(entry.missed),
+                *_causes(entry.late, witnessed=report.witnessed),
+                _others(entry.load),
+            ]
+            for entry in report.answerers
         ],
     )
+
+
+_CAUSES = ("late: standstill", "late: waited", "late: else")
+
+
+def _causes(late: Sequence[LateTick], *, witnessed: bool) -> list[str]:
+    counts = count_causes(late)
+    standstill = str(counts["standstill"]) if witnessed else "not seen"
+    return [standstill, str(counts["waiting"]), str(counts["other"])]
+
+
+def _others(load: MachineLoad | None) -> str:
+    if load is None:
+        return ""
+    return f"{load.others + load.stolen:.2f} of {load.processors}"
 
 
 def jitter_table(report: JitterReport) -> TextTable:
@@ -116,23 +154,48 @@ def jitter_table(report: JitterReport) -> TextTable:
 
 
 def soak_table(reports: list[SoakReport]) -> TextTable:
-    """One row a soak."""
-    rows = [
+    """One column a soak."""
+    columns = [
         [
-            report.name,
             str(report.ticks),
             f"{report.ticks / report.seconds:.0f}",
             *_milliseconds(report.milliseconds),
             "" if report.missed is None else str(report.missed),
-            f"{report.resident_first:.0f} to {report.resident_last:.0f}",
+            *(
+                ("", "", "")
+                if report.missed is None
+                else _causes(report.late, witnessed=report.witnessed)
+            ),
+            _others(report.load),
+            f"{report.resident_first:.1f} to {report.resident_last:.1f}",
             f"{report.slope:+.2f}",
+            f"{report.cpu_rise:.3f}",
+            f"{report.latency_rise:.3f}",
             "{} to {}".format(*report.threads),
             "{} to {}".format(*report.files),
         ]
         for report in reports
     ]
-    columns = ("soak", "ticks", "ticks/s", "p50 ms", "p99 ms", "max ms", "missed", "MiB")
-    return TextTable("Soak", (*columns, "MiB a million ticks", "threads", "files"), rows)
+    rows = [list(row) for row in zip(_SOAKED, *columns, strict=True)]
+    return TextTable("Soak", ("", *(report.name for report in reports)), rows)
+
+
+_SOAKED = (
+    "ticks",
+    "ticks a second",
+    "state to action, p50 ms",
+    "p99 ms",
+    "max ms",
+    "ticks missed",
+    *_CAUSES,
+    "others, processors",
+    "memory after the first tenth and at the end, MiB",
+    "its slope, MiB a million ticks",
+    "processor time a tick, end over start",
+    "latency, end over start",
+    "threads",
+    "open files",
+)
 
 
 def goal_table(goals: list[SpeedGoal]) -> TextTable:

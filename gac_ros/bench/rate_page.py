@@ -5,7 +5,7 @@ The prose is about what is measured and how; every figure comes from the files.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from gac_ros.bench.goals import SpeedGoal, damaged_measurement, measurement_orig
 from gac_ros.bench.markdown import markdown_table
 from gac_ros.bench.over_ros.jitter import JitterReport, MissedReport
 from gac_ros.bench.over_ros.latency import LatencyReport
+from gac_ros.bench.over_ros.limits import latency_limits, missed_limits, soak_limits
 from gac_ros.bench.over_ros.soak import SoakReport
 from gac_ros.bench.planning import PlanReport
 from gac_ros.files import write_text
@@ -39,8 +40,20 @@ it did at the time.
   rclpy can do. The controller records four topics (state, reward, command, decision). *own part* is
   the median time inside the controller, from the callback with the state to the end of the publish
   call.
-- *missed*: the next state was due before the command came.
-- Periods are those that a subscriber of the commands sees.
+- *ran* and *waited*: how long the answering process's threads, all together, had a processor in a
+  tick, and how long they were ready but had none; on average, from the kernel's account of them.
+- *others*: the processors' worth of time that went to processes outside of the measurement and to
+  other machines of the hypervisor meanwhile. Where it is not near 0, the machine was busy, and
+  everybody's tail is longer, the echo's too.
+- *missed*: the next state was due before the command came. All of them count for the goals,
+  whoever's fault they are. A late command is put down to a *standstill* if it would have been in
+  time without those during it: a watcher on each processor, which sleeps for a millisecond at a
+  time with a real-time priority that no ordinary process can hold up, woke late then, so that
+  nothing could have run. It is put down to having *waited* if it would have been in time had the
+  answering process's main thread not been ready without a processor during it, as the kernel tells.
+  *Else*: neither explains it alone; these count as the controller's own.
+- Periods are those that a subscriber of the commands sees. *Real-time priority*: as with `chrt`
+  ([controller.md](controller.md), Priority); only where it is permitted.
 """
 _REPORTS: tuple[tuple[str, type[Any], Any], ...] = (
     ("decision", DecisionReport, tables.decision_table),
@@ -77,6 +90,7 @@ def _control(path: Path) -> Iterator[str]:
         goals = [SpeedGoal.model_validate(goal) for goal in content["goals"]]
         if goals:
             yield from _section(tables.goal_table(goals))
+        yield from _limits(_control_limits(content))
         for key, kind, make_table in _REPORTS:
             if key in content:
                 yield from _section(make_table(kind.model_validate(content[key])))
@@ -105,6 +119,20 @@ def _soaks(results: Path) -> Iterator[str]:
             raise damaged_measurement(path, error) from error
     yield from _section(tables.soak_table(reports))
     yield from _section(tables.goal_table(goals))
+    yield from _limits(line for report in reports for line in soak_limits(report))
+
+
+def _control_limits(content: dict[str, Any]) -> Iterator[str]:
+    if "latency" in content:
+        yield from latency_limits(LatencyReport.model_validate(content["latency"]))
+    if "missed" in content:
+        yield from missed_limits(MissedReport.model_validate(content["missed"]))
+
+
+def _limits(lines: Iterable[str]) -> Iterator[str]:
+    found = [f"- {line}" for line in lines]
+    if found:
+        yield from ("### Where a goal is missed", "", *found, "")
 
 
 def _section(found: tables.TextTable) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -44,7 +44,7 @@ MissedSeconds = Annotated[
     float, typer.Option("--missed-seconds", min=0.1, help="With each planner.")
 ]
 JitterSeconds = Annotated[
-    float, typer.Option("--jitter-seconds", min=0.1, help="Idle, and with one core loaded.")
+    float, typer.Option("--jitter-seconds", min=0.1, help="Idle, loaded, and loaded with priority.")
 ]
 SoakTicks = Annotated[
     int, typer.Option("--ticks", min=0, help="Control ticks in lock-step; 0: none.")
@@ -82,15 +82,16 @@ def control(
     resolve_device(device)  # before minutes have gone
     everything = not (decision or latency or plans or missed or jitter)
     goals: list[SpeedGoal] = []
+    limits: list[str] = []
     figures: dict[str, Any] = {"device": device}
     if everything or decision:
         _decisions(robot, config, device, repeats, goals, figures)
     if everything or plans:
         _plans(device, repeats, figures)
     if everything or latency:
-        _latency(device, latency_seconds, goals, figures)
+        limits += _latency(device, latency_seconds, goals, figures)
     if everything or missed:
-        _missed(device, missed_seconds, goals, figures)
+        limits += _missed(device, missed_seconds, goals, figures)
     if everything or jitter:
         _jitter(device, jitter_seconds, figures)
     conclude(goals, figures, json_file)
@@ -180,9 +181,12 @@ def _plans(device: str, repeats: int, figures: dict[str, Any]) -> None:
     figures["plans"] = report.model_dump()
 
 
-def _latency(device: str, seconds: float, goals: list[SpeedGoal], figures: dict[str, Any]) -> None:
+def _latency(
+    device: str, seconds: float, goals: list[SpeedGoal], figures: dict[str, Any]
+) -> Iterable[str]:
     from gac_ros.bench import control_tables as tables
     from gac_ros.bench.over_ros.latency import measure_latency, turns
+    from gac_ros.bench.over_ros.limits import latency_limits
 
     total = turns(seconds)
     with _folder() as folder, counted_progress(total, "state to action, turns") as advance:
@@ -190,11 +194,15 @@ def _latency(device: str, seconds: float, goals: list[SpeedGoal], figures: dict[
     _print(tables.latency_table(report))
     goals += report.goals()
     figures["latency"] = report.model_dump()
+    return latency_limits(report)
 
 
-def _missed(device: str, seconds: float, goals: list[SpeedGoal], figures: dict[str, Any]) -> None:
+def _missed(
+    device: str, seconds: float, goals: list[SpeedGoal], figures: dict[str, Any]
+) -> Iterable[str]:
     from gac_ros.bench import control_tables as tables
     from gac_ros.bench.over_ros.jitter import measure_missed, missed_turns
+    from gac_ros.bench.over_ros.limits import missed_limits
 
     total = missed_turns(seconds)
     with _folder() as folder, counted_progress(total, "slow planner, turns") as advance:
@@ -202,13 +210,14 @@ def _missed(device: str, seconds: float, goals: list[SpeedGoal], figures: dict[s
     _print(tables.missed_table(report))
     goals += report.goals()
     figures["missed"] = report.model_dump()
+    return missed_limits(report)
 
 
 def _jitter(device: str, seconds: float, figures: dict[str, Any]) -> None:
     from gac_ros.bench import control_tables as tables
-    from gac_ros.bench.over_ros.jitter import measure_jitter
+    from gac_ros.bench.over_ros.jitter import JITTERS, measure_jitter
 
-    total = 2 * max(1, round(seconds))
+    total = len(JITTERS) * max(1, round(seconds))
     with _folder() as folder, counted_progress(total, "jitter, seconds") as advance:
         report = measure_jitter(folder, seconds=seconds, device=device, on_second=advance)
     _print(tables.jitter_table(report))

@@ -37,7 +37,9 @@ def start_repair(directory: Path, logger: Any) -> threading.Thread | None:
 
 def _repair(directory: Path, logger: Any) -> None:
     command = [sys.executable, "-m", "gac_ros.cli", "buffer", "repair", str(directory)]
-    behind = ["nice", "-n", "10"] if shutil.which("nice") else []
+    # The second without the first would mean nothing where this process has a real-time priority.
+    wanted = (["chrt", "--other", "0"], ["nice", "-n", "10"])
+    behind = [word for words in wanted if shutil.which(words[0]) for word in words]
     process = subprocess.run(
         [*behind, *command, "--unfinished", "--json"], capture_output=True, text=True, check=False
     )

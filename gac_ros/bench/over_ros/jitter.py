@@ -12,16 +12,24 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from gac_ros.bench.goals import SpeedGoal, at_most
-from gac_ros.bench.over_ros.latency import REPLANNING_WITHOUT_PAUSE
-from gac_ros.bench.over_ros.rig import open_rig
+from gac_ros.bench.over_ros.late import LateTick, late_ticks
+from gac_ros.bench.over_ros.latency import ECHO, REPLANNING_WITHOUT_PAUSE
+from gac_ros.bench.over_ros.machine import LoadMeter, MachineLoad, merged
+from gac_ros.bench.over_ros.rig import ControllerUnderTest, EchoUnderTest, open_rig
 from gac_ros.bench.over_ros.stand import Exchanges
 from gac_ros.bench.over_ros.subject import make_subject
+from gac_ros.bench.over_ros.usage import RunQueue
+from gac_ros.bench.over_ros.witness import read_witnesses
 from gac_ros.bench.spread import Spread
 
 RATE = 200.0  # Hz
 IDLE = "otherwise idle"
 LOADED = "one core loaded"
+PRIORITY = "one core loaded, real-time priority"
+JITTERS = (IDLE, LOADED, PRIORITY)
 SLOW_PLANNER = 2.0  # s
+QUICK = "planner as it is"
+SLOW = f"planner of {SLOW_PLANNER:g} s a plan"
 
 _TURN = 10.0  # s; several plans of the slow planner
 _WARM_UP = 100  # ticks
@@ -55,6 +63,26 @@ class JitterReport(BaseModel):
     jitters: list[Jitter]
 
 
+class Answerer(BaseModel):
+    """Who answered at 200 Hz, and what became of it.
+
+    Attributes:
+        name: of it.
+        milliseconds: state to action.
+        missed: ticks without a command before the next one was due.
+        late: the commands that were.
+        load: of the machine meanwhile.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    milliseconds: Spread
+    missed: int
+    late: tuple[LateTick, ...]
+    load: MachineLoad
+
+
 class MissedReport(BaseModel):
     """Ticks missed while re-planning with a quick and with a slow planner.
 
@@ -64,6 +92,9 @@ class MissedReport(BaseModel):
         missed_slow: with the planner slowed down to `slow_seconds`.
         milliseconds: state to action with the planner as it is.
         milliseconds_slow: with the slow one.
+        answerers: more of each, and of an echo that took its turns with them: what the machine
+            lets nobody keep.
+        witnessed: whether standstills of the machine could be seen.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -75,6 +106,8 @@ class MissedReport(BaseModel):
     missed_slow: int
     milliseconds: Spread
     milliseconds_slow: Spread
+    answerers: tuple[Answerer, ...] = ()
+    witnessed: bool = False
 
     def goals(self) -> list[SpeedGoal]:
         """Not one tick."""
@@ -90,6 +123,8 @@ def measure_jitter(
     on_second: Callable[[], None] = lambda: None,
 ) -> JitterReport:
     """Watch the commands of a controller that acts by its timer, with and without a busy core.
+
+    Where it is permitted, once more with a real-time priority.
 
     Args:
         folder: for logs and bags.
@@ -107,8 +142,10 @@ def measure_jitter(
         controller = rig.start_controller(
             "timed", subject, folder / "episodes", device=device, tick="timer"
         )
-        for name in (IDLE, LOADED):
-            with _busy_core(name == LOADED):
+        for name in JITTERS:
+            if name == PRIORITY and not controller.take_priority():
+                break
+            with _busy_core(name != IDLE):
                 controller.start_episode()
                 rig.stand.stream(controller.port, _WARM_UP, 1.0 / RATE)
                 arrivals = []
@@ -140,7 +177,7 @@ def measure_missed(
 
     Args:
         folder: for logs and bags.
-        seconds: with the slow planner, and as long without, in turns.
+        seconds: with the slow planner, and as long with a quick one and with an echo, in turns.
         device: where the model runs.
         on_turn: told of each finished turn; there are `missed_turns(seconds)`.
 
@@ -149,33 +186,59 @@ def measure_missed(
     """
     count = round(RATE * min(_TURN, seconds))
     subject = make_subject(folder / "robot", rate=RATE, length=count + 2 * _WARM_UP)
-    found = {name: Exchanges(1.0 / RATE) for name in ("quick", "slow")}
+    planners = {QUICK: 0.0, SLOW: SLOW_PLANNER}
+    names = (ECHO, *planners)
+    found = {name: Exchanges(1.0 / RATE) for name in names}
+    meters = {name: LoadMeter() for name in names}
     with open_rig(folder / "logs") as rig:
+        logs = rig.start_witnesses()
+        echo = rig.start_echo("decoded")
         controllers = {
             name: rig.start_controller(
-                name,
+                f"planner_{slowdown:g}".replace(".", "_"),
                 subject,
                 folder / "episodes",
                 device=device,
                 replanning={**REPLANNING_WITHOUT_PAUSE, "slowdown": slowdown},
             )
-            for name, slowdown in (("quick", 0.0), ("slow", SLOW_PLANNER))
+            for name, slowdown in planners.items()
         }
+
+        def turn(name: str, answerer: EchoUnderTest | ControllerUnderTest) -> None:
+            rig.stand.warm_up(answerer.port, _WARM_UP, 1.0 / RATE)
+            with RunQueue(answerer.process.pid) as watched, meters[name].counting():
+                part = rig.stand.exchange(answerer.port, count, 1.0 / RATE, watched)
+            found[name].extend(part)
+
         for _ in range(missed_turns(seconds)):
+            turn(ECHO, echo)
             for name, controller in controllers.items():
                 controller.start_episode()
-                rig.stand.warm_up(controller.port, _WARM_UP, 1.0 / RATE)
-                found[name].extend(rig.stand.exchange(controller.port, count, 1.0 / RATE))
+                turn(name, controller)
                 controller.end_episode()
             on_turn()
+        stalls = read_witnesses(logs)
+    answerers = tuple(
+        Answerer(
+            name=name,
+            milliseconds=Spread.of(1e3 * np.array(found[name].seconds)),
+            missed=found[name].missed,
+            late=tuple(late_ticks(found[name], merged(()) if stalls is None else stalls)),
+            load=meters[name].load(),
+        )
+        for name in names
+    )
+    _, quick, slow = answerers
     return MissedReport(
         rate=RATE,
         slow_seconds=SLOW_PLANNER,
-        ticks=len(found["slow"].seconds),
-        missed=found["quick"].missed,
-        missed_slow=found["slow"].missed,
-        milliseconds=Spread.of(1e3 * np.array(found["quick"].seconds)),
-        milliseconds_slow=Spread.of(1e3 * np.array(found["slow"].seconds)),
+        ticks=slow.milliseconds.count,
+        missed=quick.missed,
+        missed_slow=slow.missed,
+        milliseconds=quick.milliseconds,
+        milliseconds_slow=slow.milliseconds,
+        answerers=answerers,
+        witnessed=stalls is not None,
     )
 
 

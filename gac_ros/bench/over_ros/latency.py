@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from gac_ros.bench.goals import SpeedGoal, at_most
-from gac_ros.bench.over_ros.rig import Rig, open_rig
-from gac_ros.bench.over_ros.stand import Exchanges, Port
+from gac_ros.bench.over_ros.machine import LoadMeter, MachineLoad
+from gac_ros.bench.over_ros.rig import ControllerUnderTest, EchoUnderTest, Rig, open_rig
+from gac_ros.bench.over_ros.stand import Exchanges
 from gac_ros.bench.over_ros.subject import make_subject
+from gac_ros.bench.over_ros.usage import scheduled
 from gac_ros.bench.spread import Spread
 
 RATES = (50, 200, 500)  # Hz
@@ -42,6 +47,9 @@ class RoundTrip(BaseModel):
         safe_actions: answers that the policy did not decide; there should be none.
         inside_p50: median of the controller's own part, from the callback with the state to the end
             of the publish call, in milliseconds; None for an echo.
+        ran: processor time of all the answering process's threads, milliseconds a tick.
+        waited: time that they were ready to run but had no processor, likewise.
+        load: of the machine meanwhile.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,6 +64,9 @@ class RoundTrip(BaseModel):
     unasked: int
     safe_actions: int
     inside_p50: float | None
+    ran: float | None = None
+    waited: float | None = None
+    load: MachineLoad | None = None
 
 
 class LatencyReport(BaseModel):
@@ -136,39 +147,55 @@ def _at_rate(
         ),
     }
     names = (*echoes, *controllers)
-    found = {name: Exchanges(1.0 / rate) for name in names}
-    summaries: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    found = {name: _Found(Exchanges(1.0 / rate)) for name in names}
 
-    def turn(port: Port, name: str) -> None:
-        rig.stand.warm_up(port, _WARM_UP, 1.0 / rate)
-        found[name].extend(rig.stand.exchange(port, count, 1.0 / rate))
+    def turn(name: str, answerer: EchoUnderTest | ControllerUnderTest) -> None:
+        rig.stand.warm_up(answerer.port, _WARM_UP, 1.0 / rate)
+        before = scheduled(answerer.process.pid)
+        with found[name].meter.counting():
+            part = rig.stand.exchange(answerer.port, count, 1.0 / rate)
+        found[name].scheduled += scheduled(answerer.process.pid) - before
+        found[name].exchanges.extend(part)
 
     for _ in range(rounds):
-        for name, port in echoes.items():
-            turn(port, name)
+        for name, echo in echoes.items():
+            turn(name, echo)
         for name, controller in controllers.items():
             controller.start_episode()
-            turn(controller.port, name)
-            summaries[name].append(controller.end_episode())
+            turn(name, controller)
+            found[name].summaries.append(controller.end_episode())
         on_turn()
-    echo = Spread.of(found[ECHO].seconds)
-    return [_trip(name, rate, found[name], echo, summaries[name]) for name in names]
+    reference = Spread.of(found[ECHO].exchanges.seconds)
+    return [_trip(name, rate, found[name], reference) for name in names]
 
 
-def _trip(
-    name: str, rate: float, found: Exchanges, echo: Spread, summaries: list[dict[str, Any]]
-) -> RoundTrip:
+@dataclass
+class _Found:
+    """What an answerer's turns add up to; `scheduled` as `usage.scheduled`."""
+
+    exchanges: Exchanges
+    summaries: list[dict[str, Any]] = field(default_factory=list)
+    meter: LoadMeter = field(default_factory=LoadMeter)
+    scheduled: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
+
+
+def _trip(name: str, rate: float, found: _Found, echo: Spread) -> RoundTrip:
+    summaries, exchanges = found.summaries, found.exchanges
     inside = [1e3 * summary["latency"]["p50"] for summary in summaries if summary["latency"]]
-    spread = Spread.of(found.seconds)
+    spread = Spread.of(exchanges.seconds)
+    ran, waited = 1e3 * found.scheduled / len(exchanges.seconds)
     return RoundTrip(
         name=name,
         rate=rate,
-        milliseconds=Spread.of([1e3 * value for value in found.seconds]),
+        milliseconds=Spread.of([1e3 * value for value in exchanges.seconds]),
         p50_ratio=spread.median / echo.median,
         p99_ratio=spread.p99 / echo.p99,
-        missed=found.missed,
-        lost=found.lost,
-        unasked=found.unasked,
+        missed=exchanges.missed,
+        lost=exchanges.lost,
+        unasked=exchanges.unasked,
         safe_actions=sum(summary["safe_actions"] for summary in summaries),
         inside_p50=sum(inside) / len(inside) if inside else None,
+        ran=ran,
+        waited=waited,
+        load=found.meter.load(),
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from gac_ros.evaluation.processes import (
 _NODE = "gac_controller"
 _START = 300.0  # s; a busy machine loads PyTorch slowly
 _ANSWER = 120.0  # s
+_PRIORITY = 20
 _LATCHED = QoSProfile(
     depth=20, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
 )
@@ -57,13 +60,21 @@ class Rig:
         self._stack.callback(child.end)
         return child
 
-    def start_echo(self, kind: str) -> Port:
+    def start_echo(self, kind: str) -> EchoUnderTest:
         """Start a node that only echoes: `decoded` or `raw`."""
         prefix = f"echo_{kind}"
-        self.start(prefix, "gac_ros.bench.over_ros.echo", [prefix, kind])
+        process = self.start(prefix, "gac_ros.bench.over_ros.echo", [prefix, kind])
         port = Port(self.stand.node, f"{prefix}/", reliable=False, rewards=False)
         self.stand.connect(port)
-        return port
+        return EchoUnderTest(process, port)
+
+    def start_witnesses(self) -> list[Path]:
+        """Have each processor watched for standstills; returns the logs for `read_witnesses`."""
+        module = "gac_ros.bench.over_ros.witness"
+        return [
+            self.start(f"witness-{number}", module, [str(number)]).log
+            for number in sorted(os.sched_getaffinity(0))
+        ]
 
     def start_controller(
         self, name: str, subject: Subject, episodes: Path | None, **parameters: Any
@@ -99,6 +110,14 @@ def open_rig(folder: Path) -> Iterator[Rig]:
         yield Rig(folder, stack)
 
 
+@dataclass(frozen=True)
+class EchoUnderTest:
+    """A running echo, with its topics."""
+
+    process: ChildProcess
+    port: Port
+
+
 class ControllerUnderTest:
     """A running controller.
 
@@ -119,6 +138,15 @@ class ControllerUnderTest:
         self.port = Port(node, f"{name}/", reliable=reliable, rewards=True)
         stand.spin_until(lambda: self._state.get("state") == "idle", _START, "the controller")
         stand.connect(self.port)
+
+    def take_priority(self) -> bool:
+        """Give its threads a real-time priority, as `chrt` would; whether that is permitted."""
+        try:
+            for thread in (Path("/proc") / str(self.process.pid) / "task").iterdir():
+                os.sched_setscheduler(int(thread.name), os.SCHED_FIFO, os.sched_param(_PRIORITY))
+        except PermissionError:
+            return False
+        return True
 
     def start_episode(self) -> None:
         """Have an episode planned; it begins with the next state.

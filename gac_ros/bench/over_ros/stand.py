@@ -21,6 +21,7 @@ from std_msgs.msg import Float64, Float64MultiArray
 from gac_ros import messages
 from gac_ros.bench.over_ros.echo import COMMAND_QOS
 from gac_ros.bench.over_ros.subject import COMMANDS, REWARD, STATE, state_messages
+from gac_ros.bench.over_ros.usage import RunQueue
 from gac_ros.errors import TransportError
 
 _STAMP = struct.Struct("<iI")
@@ -43,12 +44,17 @@ class Exchanges:
         period: at which they were to be sent; None: as quickly as they are answered.
         unasked: commands beyond one for each state; they make one of the times meaningless.
         lost: states that were never answered; their time is that of the waiting.
+        sent: when each state was sent, in seconds of the performance counter.
+        scheduled: what `RunQueue.read` tells of whoever answers, right before each state is sent
+            and right after its answer; empty where nobody watched.
     """
 
     period: float | None
     seconds: list[float] = field(default_factory=list)
     unasked: int = 0
     lost: int = 0
+    sent: list[float] = field(default_factory=list)
+    scheduled: list[tuple[float, float]] = field(default_factory=list)
 
     @property
     def missed(self) -> int:
@@ -62,6 +68,8 @@ class Exchanges:
         self.seconds += other.seconds
         self.unasked += other.unasked
         self.lost += other.lost
+        self.sent += other.sent
+        self.scheduled += other.scheduled
 
 
 class Port:
@@ -168,7 +176,7 @@ class Stand:
         port: Port,
         count: int,
         period: float | None,
-        on_tick: Callable[[], None] = lambda: None,
+        watched: RunQueue | None = None,
     ) -> Exchanges:
         """Send `count` states, one a period (or as quickly as they are answered).
 
@@ -176,7 +184,7 @@ class Stand:
             port: where.
             count: how many.
             period: seconds; when an answer is late, the schedule starts anew with it.
-            on_tick: called after each answer, before the next state is due.
+            watched: of whoever answers.
 
         Raises:
             TransportError: a process has ended or answers no more.
@@ -190,14 +198,18 @@ class Stand:
                 _stamp(state, time.time_ns())
                 found.unasked += len(port.arrivals)
                 port.arrivals.clear()
+                if watched is not None:
+                    found.scheduled.append(watched.read())
                 sent = time.perf_counter()
                 port.send(bytes(state))
                 found.seconds.append(self._answer(port, sent) - sent)
+                found.sent.append(sent)
+                if watched is not None:
+                    found.scheduled.append(watched.read())
                 found.lost += found.seconds[-1] >= _LOST
                 if found.lost > _MOST_LOST:
                     raise TransportError(f"{found.lost} of {len(found.seconds)} states unanswered")
                 port.reward()
-                on_tick()
                 now = time.perf_counter()
                 due = now if period is None else max(due + period, now)
         return found

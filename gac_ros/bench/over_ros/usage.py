@@ -6,6 +6,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+_PROC = Path("/proc")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _CLOCK = os.sysconf("SC_CLK_TCK")
 # Fields of /proc/PID/stat behind the command's name: user and system time.
@@ -35,7 +39,7 @@ class Usage:
         Raises:
             OSError: there is no such process.
         """
-        folder = Path("/proc") / str(pid)
+        folder = _PROC / str(pid)
         fields = (folder / "stat").read_text().rpartition(")")[2].split()
         return cls(
             resident=_resident(pid),
@@ -45,12 +49,46 @@ class Usage:
         )
 
 
-def _resident(pid: int) -> int:
-    folder = Path("/proc") / str(pid)
-    own = int((folder / "statm").read_text().split()[1]) * _PAGE
+def descendants(pid: int) -> list[int]:
+    """A process and all that it started, directly or not."""
     children = (
-        child
-        for children in (folder / "task").glob("*/children")
+        int(child)
+        for children in (_PROC / str(pid) / "task").glob("*/children")
         for child in children.read_text().split()
     )
-    return own + sum(_resident(int(child)) for child in children)
+    return [pid, *(one for child in children for one in descendants(child))]
+
+
+class RunQueue:
+    """Watches how long a process's main thread runs, and how long it waits for a processor.
+
+    The kernel tells both to the nanosecond. A context manager.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._file = (_PROC / str(pid) / "schedstat").open("rb", buffering=0)
+
+    def read(self) -> tuple[float, float]:
+        """Seconds since the process began: running, and ready to run but without a processor."""
+        self._file.seek(0)
+        ran, waited, _ = self._file.read().split()
+        return 1e-9 * int(ran), 1e-9 * int(waited)
+
+    def __enter__(self) -> RunQueue:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def scheduled(pid: int) -> NDArray[np.float64]:
+    """As `RunQueue.read`, (2,), of all of a process's threads together."""
+    threads = (_PROC / str(pid) / "task").glob("*/schedstat")
+    numbers = [[int(number) for number in file.read_text().split()[:2]] for file in threads]
+    return 1e-9 * np.array(numbers, dtype=np.float64).sum(axis=0)
+
+
+def _resident(pid: int) -> int:
+    return sum(
+        int((_PROC / str(one) / "statm").read_text().split()[1]) * _PAGE for one in descendants(pid)
+    )

@@ -1,0 +1,98 @@
+"""Where the time goes where a goal over DDS is missed, in words, from what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from gac_ros.bench.over_ros.jitter import MissedReport
+from gac_ros.bench.over_ros.late import LateTick, count_causes
+from gac_ros.bench.over_ros.latency import (
+    ECHO,
+    RECORDING,
+    REPLANNING,
+    WANTED_P50,
+    WANTED_P99,
+    LatencyReport,
+    RoundTrip,
+)
+from gac_ros.bench.over_ros.machine import MachineLoad
+from gac_ros.bench.over_ros.soak import SoakReport
+
+_WAITING = (
+    "Waiting is the larger part: the limit is how soon the kernel lets a thread run that wakes on "
+    "a processor at work (docs/controller.md, Priority)."
+)
+_RUNNING = "Computing is the larger part."
+
+
+def latency_limits(report: LatencyReport) -> Iterator[str]:
+    """One line for each answerer and rate that misses a goal."""
+    echoes = {trip.rate: trip for trip in report.trips if trip.name == ECHO}
+    for trip in report.trips:
+        met = trip.p50_ratio <= WANTED_P50 and trip.p99_ratio <= WANTED_P99
+        if trip.name in (RECORDING, REPLANNING) and not met:
+            yield _latency_limit(trip, echoes[trip.rate])
+
+
+def _latency_limit(trip: RoundTrip, echo: RoundTrip) -> str:
+    line = (
+        f"{trip.name}, {trip.rate:g} Hz: p50 {trip.milliseconds.median:.3f} ms and p99 "
+        f"{trip.milliseconds.p99:.3f} ms, the echo {echo.milliseconds.median:.3f} and "
+        f"{echo.milliseconds.p99:.3f}."
+    )
+    numbers = (trip.ran, trip.waited, echo.ran, echo.waited)
+    if None in numbers or trip.load is None or echo.load is None:
+        return line
+    ran, waited, echo_ran, echo_waited = (number or 0.0 for number in numbers)
+    which = _WAITING if waited - echo_waited > ran - echo_ran else _RUNNING
+    return (
+        f"{line} In a tick its threads ran for {ran:.3f} ms (the echo's {echo_ran:.3f}) and waited "
+        f"for a processor for {waited:.3f} ms (the echo's {echo_waited:.3f}), on average. {which} "
+        f"{_load(trip.load)}, with the echo {_share(echo.load)}."
+    )
+
+
+def missed_limits(report: MissedReport) -> Iterator[str]:
+    """One line if ticks were missed with the slow planner."""
+    if not (report.answerers and report.missed_slow):
+        return
+    echo, _, slow = report.answerers
+    yield (
+        f"{slow.name}: {slow.missed} of {slow.milliseconds.count} ticks were missed, by the echo "
+        f"{echo.missed} of {echo.milliseconds.count}. {_causes(slow.late, report.witnessed)} "
+        f"{_load(slow.load)}, with the echo {_share(echo.load)}."
+    )
+
+
+def soak_limits(report: SoakReport) -> Iterator[str]:
+    """One line if ticks were missed."""
+    if not (report.missed and report.load):
+        return
+    yield (
+        f"Soak, {report.name}: {report.missed} of {report.ticks} ticks were missed. "
+        f"{_causes(report.late, report.witnessed)} {_load(report.load)}."
+    )
+
+
+def _causes(late: Sequence[LateTick], witnessed: bool) -> str:
+    counts = count_causes(late)
+    standstill = (
+        f"{counts['standstill']} would have been in time if no processor had stood still"
+        if witnessed
+        else "whether the machine stood still could not be seen (it takes a real-time priority)"
+    )
+    rest = counts["other"]
+    own = f", and {rest} are explained by neither: the controller's own" if rest else ""
+    slowest = f", {max(tick.ran for tick in late):.1f} ms of running at most" if late else ""
+    return (
+        f"Of the {len(late)} late commands {standstill}, {counts['waiting']} if the thread that "
+        f"answers had not waited for a processor{own}{slowest}."
+    )
+
+
+def _load(load: MachineLoad) -> str:
+    return f"Others had {_share(load)}"
+
+
+def _share(load: MachineLoad) -> str:
+    return f"{load.others + load.stolen:.2f} of {load.processors} processors"

@@ -1,0 +1,105 @@
+"""What the machine did beside a measurement: for others, and when it stood still."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from gac_ros.bench.over_ros.usage import descendants
+
+_CLOCK = os.sysconf("SC_CLK_TCK")
+_PROC = Path("/proc")
+# Fields of the first line of /proc/stat, behind "cpu".
+_BUSY = (0, 1, 2, 5, 6)  # user, nice, system, interrupts
+_STOLEN = 7
+# Fields of /proc/PID/stat behind the command's name: own time and that of children that have ended.
+_TIMES = slice(11, 15)
+
+Stalls = NDArray[np.float64]
+
+
+class MachineLoad(BaseModel):
+    """Who else used the machine, as processors' worth on average.
+
+    Attributes:
+        others: by processes that do not belong to the measurement.
+        stolen: by other machines of the same hypervisor.
+        processors: that there are.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    others: float
+    stolen: float
+    processors: int
+
+
+class LoadMeter:
+    """Adds up the machine's load over some times.
+
+    The measurement is this process and its descendants; they should not end while it counts.
+    """
+
+    def __init__(self) -> None:
+        self._sums = np.zeros(3)
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """Count while the context lasts."""
+        begun = _times()
+        yield
+        self._sums += _times() - begun
+
+    def load(self) -> MachineLoad:
+        """Of all the time that was counted, which must be some."""
+        others, stolen, seconds = self._sums
+        return MachineLoad(
+            others=max(0.0, others / seconds),
+            stolen=stolen / seconds,
+            processors=os.cpu_count() or 1,
+        )
+
+
+def _times() -> NDArray[np.float64]:
+    """Processor seconds of others and stolen ones, and the time, all since some beginning."""
+    numbers = [int(field) for field in (_PROC / "stat").read_text().split("\n", 1)[0].split()[1:]]
+    own = sum(_processor_seconds(pid) for pid in descendants(os.getpid()))
+    busy = sum(numbers[index] for index in _BUSY) / _CLOCK
+    uptime = float((_PROC / "uptime").read_text().split()[0])
+    return np.array([busy - own, numbers[_STOLEN] / _CLOCK, uptime])
+
+
+def _processor_seconds(pid: int) -> float:
+    fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    return sum(int(field) for field in fields[_TIMES]) / _CLOCK
+
+
+def merged(stalls: Iterable[tuple[float, float]]) -> Stalls:
+    """Times (N, 2) at which one processor or another stood still, in order, none overlapping."""
+    found: list[list[float]] = []
+    for begin, end in sorted(stalls):
+        if found and begin <= found[-1][1]:
+            found[-1][1] = max(found[-1][1], end)
+        else:
+            found.append([begin, end])
+    return np.array(found).reshape(-1, 2)
+
+
+def standstill(stalls: Stalls, begin: float, end: float) -> float:
+    """Seconds between `begin` and `end` at which the machine stood still.
+
+    Args:
+        stalls: as `merged` returns them.
+        begin: of the time that is looked at.
+        end: of it.
+    """
+    if len(stalls) == 0:
+        return 0.0
+    inside = np.minimum(stalls[:, 1], end) - np.maximum(stalls[:, 0], begin)
+    return float(inside.clip(0.0).sum())
