@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.nodes.support import Arm, Client, write_checkpoint, write_contract
-from tests.ros_support import RosPeer, claimed_domain, ros_domain
+from tests.ros_support import RosPeer, claimed_domain, ros_domain, ros_peer
 
-__all__ = ["ros_domain"]
+__all__ = ["ros_domain", "ros_peer"]
 
 
 @pytest.fixture(scope="session")

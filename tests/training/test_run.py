@@ -28,6 +28,14 @@ def trainer(config: TrainingConfig | None = None, **changes: object) -> Trainer:
     )
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Trainer]:
+    """An uninterrupted run and its trainer; nobody may change them."""
+    folder, done = tmp_path_factory.mktemp("whole") / "run", trainer()
+    run_training(done, folder)
+    return folder, done
+
+
 class InterruptionError(Exception):
     """Stands for whatever ends a run in the middle of an iteration's bookkeeping."""
 
@@ -41,20 +49,20 @@ def interrupt_at(iteration: int):
 
 
 @pytest.mark.parametrize("iteration", [5, 6, 9, 11])
-def test_interrupted_and_resumed_equals_uninterrupted(tmp_path: Path, iteration: int) -> None:
-    run_training(trainer(), tmp_path / "whole")
+def test_interrupted_and_resumed_equals_uninterrupted(
+    whole: tuple[Path, Trainer], tmp_path: Path, iteration: int
+) -> None:
     with pytest.raises(InterruptionError):
-        run_training(trainer(), tmp_path / "parts", on_step=interrupt_at(iteration + 1))
-    run_training(trainer(), tmp_path / "parts", resume=True)
-    whole, parts = (load_checkpoint(tmp_path / name) for name in ("whole", "parts"))
-    assert whole.digest == parts.digest
-    one, two = (read(tmp_path / name / "latest") for name in ("whole", "parts"))
+        run_training(trainer(), tmp_path, on_step=interrupt_at(iteration + 1))
+    run_training(trainer(), tmp_path, resume=True)
+    assert load_checkpoint(tmp_path).digest == load_checkpoint(whole[0]).digest
+    one, two = (read(folder / "latest") for folder in (whole[0], tmp_path))
     assert one.values == two.values
     for key, value in one.tensors.items():
         assert torch.equal(value, two.tensors[key]), key
 
 
-def test_a_run_killed_for_real_resumes_exactly(tmp_path: Path) -> None:
+def test_a_run_killed_for_real_resumes_exactly(whole: tuple[Path, Trainer], tmp_path: Path) -> None:
     script = (
         "from pathlib import Path; from tests.training.test_run import trainer\n"
         "from gac_ros.training.run import run_training\n"
@@ -75,33 +83,33 @@ def test_a_run_killed_for_real_resumes_exactly(tmp_path: Path) -> None:
             break
     process.wait()
     process.stdout.close()
-    run_training(trainer(), tmp_path / "killed", resume=True)
-    run_training(trainer(), tmp_path / "whole")
-    assert load_checkpoint(tmp_path / "killed").digest == load_checkpoint(tmp_path / "whole").digest
+    resumed = run_training(trainer(), tmp_path / "killed", resume=True)
+    assert resumed.digest == load_checkpoint(whole[0]).digest
 
 
-def test_a_run_killed_before_its_link_was_made_resumes(tmp_path: Path) -> None:
+def test_a_run_killed_before_its_link_was_made_resumes(
+    whole: tuple[Path, Trainer], tmp_path: Path
+) -> None:
     with pytest.raises(InterruptionError):
         run_training(trainer(), tmp_path, on_step=interrupt_at(6))
     (tmp_path / "latest").unlink()
     resumed = run_training(trainer(), tmp_path, resume=True)
-    assert resumed.digest == run_training(trainer(), tmp_path / "whole").digest
+    assert resumed.digest == load_checkpoint(whole[0]).digest
 
 
-def test_the_last_step_is_saved_and_old_checkpoints_go(tmp_path: Path) -> None:
-    run_training(trainer(), tmp_path)
-    assert sorted(path.name for path in tmp_path.glob("step-*")) == [
+def test_the_last_step_is_saved_and_old_checkpoints_go(whole: tuple[Path, Trainer]) -> None:
+    folder, _ = whole
+    assert sorted(path.name for path in folder.glob("step-*")) == [
         "step-00000010",
         "step-00000012",
     ]
-    assert (tmp_path / "latest").readlink() == Path("step-00000012")
-    assert load_checkpoint(tmp_path).lineage.iterations == 12
-    assert not list(tmp_path.rglob("*.pt")) + list(tmp_path.rglob("*.pkl"))
+    assert (folder / "latest").readlink() == Path("step-00000012")
+    assert load_checkpoint(folder).lineage.iterations == 12
+    assert not list(folder.rglob("*.pt")) + list(folder.rglob("*.pkl"))
 
 
-def test_figures_are_logged_to_tensorboard(tmp_path: Path) -> None:
-    run_training(trainer(), tmp_path)
-    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+def test_figures_are_logged_to_tensorboard(whole: tuple[Path, Trainer]) -> None:
+    events = EventAccumulator(str(whole[0] / "tensorboard")).Reload()
     assert "action_error/own_plan" in events.Tags()["scalars"]
     steps = [event.step for event in events.Scalars("likelihood/actions_per_step")]
     assert steps == [4, 8, 12]
@@ -146,9 +154,10 @@ def test_an_unwritable_folder_is_a_clear_error(tmp_path: Path) -> None:
         run_training(trainer(), tmp_path / "file" / "run")
 
 
-def test_chains_are_known_by_episode_and_a_bare_checkpoint_has_none(tmp_path: Path) -> None:
-    whole = trainer()
-    run_training(whole, tmp_path)
-    chains = known_chains(tmp_path / "latest")
-    assert torch.equal(chains[whole.episode_ids[3]], whole.chains[3])
-    assert known_chains(tmp_path) == {}
+def test_chains_are_known_by_episode_and_a_bare_checkpoint_has_none(
+    whole: tuple[Path, Trainer],
+) -> None:
+    folder, done = whole
+    chains = known_chains(folder / "latest")
+    assert torch.equal(chains[done.episode_ids[3]], done.chains[3])
+    assert known_chains(folder) == {}
