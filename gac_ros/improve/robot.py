@@ -92,7 +92,7 @@ class RobotEpisodes:
                 continue
             episode, problem = self._judge(row)
             if episode is None:
-                self.say(row.episode_id, f"{row.episode_id}: skipped: {problem}")
+                self._say(row.episode_id, f"{row.episode_id}: skipped: {problem}")
             elif (wanted is None or wanted(episode)) and self._copy(row.path, into):
                 self._settled.update((row.path.name, row.episode_id))
                 taken.append(episode)
@@ -112,7 +112,7 @@ class RobotEpisodes:
                 said = time.monotonic()
             self._rest()
 
-    def say(self, topic: str, words: str) -> None:
+    def _say(self, topic: str, words: str) -> None:
         """Say something of an episode or the folder, once."""
         if (topic, words) not in self._told:
             self._told.add((topic, words))
@@ -120,12 +120,12 @@ class RobotEpisodes:
 
     def _rows(self) -> list[EpisodeSummaryRow]:
         if not self.folder.is_dir():
-            self.say("folder", f"{self.folder}: is not there yet")
+            self._say("folder", f"{self.folder}: is not there yet")
             return []
         try:
             return list_episodes(self.folder)
         except GacError as error:
-            self.say("folder", str(error))
+            self._say("folder", str(error))
             return []
 
     def _judge(self, row: EpisodeSummaryRow) -> tuple[Episode | None, str]:
@@ -166,7 +166,7 @@ class RobotEpisodes:
         except OSError as error:
             shutil.rmtree(aside, ignore_errors=True)
             if not bag.is_dir():
-                self.say(bag.name, f"{bag.name}: was removed before it could be taken")
+                self._say(bag.name, f"{bag.name}: was removed before it could be taken")
                 return False
             raise OutputError(
                 f"{bag} cannot be copied to {into} ({error.strerror or error}); check the disk's "
@@ -218,23 +218,26 @@ class RobotLive:
         self, episodes: Path, seeds: Iterator[int], over: Callable[[], bool]
     ) -> Iterator[float]:
         """See `LiveRobot`; the robot has seeds of its own."""
-        what = "episodes of exploitation, as the controller's mode auto makes them now,"
-        for _ in self._robot.looks(lambda: what):
+        explored: set[str] = set()
+
+        def exploits(episode: Episode) -> bool:
+            metadata = episode.metadata
+            assert metadata is not None
+            if metadata.mode != "exploit":
+                explored.add(metadata.episode_id)
+            return metadata.mode == "exploit"
+
+        def what() -> str:
+            left = f" ({len(explored)} others are left for the next round)" if explored else ""
+            return f"episodes of exploitation{left}, as the controller's mode auto makes them now,"
+
+        for _ in self._robot.looks(what):
             last = over()  # before looking: whatever was recorded until then is seen
-            for episode in self._robot.take(episodes, wanted=self._exploits):
+            for episode in self._robot.take(episodes, wanted=exploits):
                 assert episode.episode_return is not None
                 yield episode.episode_return
             if last:
                 return
-
-    def _exploits(self, episode: Episode) -> bool:
-        metadata = episode.metadata
-        assert metadata is not None
-        if metadata.mode == "exploit":
-            return True
-        words = f"{metadata.episode_id}: {metadata.mode}, so it is left for the next round"
-        self._robot.say(metadata.episode_id, words)
-        return False
 
 
 def _link_or_copy(source: str, target: str) -> None:
