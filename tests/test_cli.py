@@ -132,7 +132,7 @@ def test_collected_episodes_are_listed_and_described(
     assert "3 episodes, 900 steps" in capsys.readouterr().out
     assert main(["buffer", "ls", str(out)]) == 0
     text = capsys.readouterr().out
-    assert str(out) in text
+    assert str(out) in "".join(text.split())  # a long path is folded
     assert text.count("truncated") == 3
     assert main(["buffer", "ls", "--json", str(out)]) == 0
     rows = json.loads(capsys.readouterr().out)

@@ -114,7 +114,7 @@ def test_methods_meet_the_same_starts_and_share_a_training(make_request: MakeReq
 
 
 def test_the_number_of_processes_does_not_change_the_figures(make_request: MakeRequest) -> None:
-    request = make_request("gac", episodes=6)
+    request = make_request("gac", episodes=3)
     one = run_one(request)
     two = run_one(replace(request, processes=2, redo="all"))
     assert one.episodes == two.episodes
