@@ -29,7 +29,9 @@ ROBOT = "pointmaze_umaze"
 SETTINGS = """
 batch_episodes: 4
 windows: 2
-save_every: 5
+save_every: 3
+mode_steps: 2
+best_plans: 4
 log_every: 50
 model: {width: 16, heads: 2, layers: 1, prior_hidden: 16, return_hidden: 16}
 """
@@ -39,7 +41,7 @@ def main() -> int:
     """Run; exit code 1 when anything differs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--iterations", type=int, default=150)
+    parser.add_argument("--iterations", type=int, default=600)
     parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -71,8 +73,8 @@ def measure(folder: Path, kills: int, iterations: int, seed: int) -> dict[str, o
         while len(reached) < kills:
             process = start(folder, "finetune", name, iterations)
             try:
-                # Many kills fall into the start, and a run takes several to its end.
-                process.wait(timeout=moments.uniform(0.0, loading + 0.2 * training))
+                # Many fall into the start, and it takes several to come to the end.
+                process.wait(timeout=moments.uniform(0.0, loading + 0.5 * training))
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

@@ -212,7 +212,9 @@ def _judged(state: DeploymentState) -> DeploymentState:
     if len(state.former_returns) < 2:
         if count < state.config.trial_episodes:
             return state
-        return _settled(state, "confirmed", "the former checkpoint has no live returns")
+        return _settled(
+            state, "confirmed", "the former checkpoint has too few live returns to compare with"
+        )
     before, after = np.mean(state.former_returns), np.mean(state.returns)
     words = (
         f"live return {after:.1f} over {count} episodes, {before:.1f} over "

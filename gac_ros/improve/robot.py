@@ -95,6 +95,7 @@ class RobotEpisodes:
                 self._say(row.episode_id, f"{row.episode_id}: skipped: {problem}")
             elif (wanted is None or wanted(episode)) and self._copy(row.path, into):
                 self._settled.update((row.path.name, row.episode_id))
+                del self._judged[row.digest]
                 taken.append(episode)
         return taken
 
@@ -168,9 +169,11 @@ class RobotEpisodes:
             if not bag.is_dir():
                 self._say(bag.name, f"{bag.name}: was removed before it could be taken")
                 return False
+            # Of many files that could not be copied, the first says why.
+            reason = error.args[0][0][2] if isinstance(error, shutil.Error) else error.strerror
             raise OutputError(
-                f"{bag} cannot be copied to {into} ({error.strerror or error}); check the disk's "
-                "space and the permissions, then continue with --resume"
+                f"{bag} cannot be copied to {into} ({reason}); check the disk's space and the "
+                "permissions, then continue with --resume"
             ) from error
         return True
 

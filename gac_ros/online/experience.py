@@ -96,7 +96,7 @@ class Experience:
             metadata = episode.metadata
             assert metadata is not None
             plan = read_plan(folder / metadata.episode_id)
-            if plan is None:
+            if plan is None or "z0" not in plan:
                 continue
             where = self.interrupted if plan.get("bursts") else self.plans
             where[metadata.episode_id] = torch.tensor(plan["z0"], dtype=torch.float32)
@@ -108,6 +108,12 @@ class Experience:
         self._episodes += buffer.episodes
         self._ids += buffer.ids
         self._bags += buffer.bags
+
+    def forget_plans(self, shape: tuple[int, ...]) -> None:
+        """Take the plans of another shape than a model's for unknown: another model made them."""
+        for plans in (self.plans, self.interrupted):
+            for episode_id in [key for key, plan in plans.items() if plan.shape != shape]:
+                del plans[episode_id]
 
     @property
     def returns(self) -> list[float]:

@@ -279,6 +279,8 @@ class _Run:
             parent = load_checkpoint(learner, self._request.device)
             parent = rescale_returns(parent, experience.returns)
             chains = known_chains(learner)
+            model = parent.model.config
+            experience.forget_plans((model.plan_tokens, model.plan_token_size))
         if self._config.new_chains == "plan":
             chains = {**experience.plans, **experience.interrupted, **chains}
         elif self._config.new_chains == "held":
@@ -338,7 +340,7 @@ class _Run:
         seeds = [tuning_seed(self._request.seed, number * count + i) for i in range(count)]
         with self._timed("gate"):
             gate, steps = self._stages.compare(
-                incumbent, candidate, seeds, self._folder(number), f"round {number}"
+                incumbent, candidate, seeds, self._folder(number) / "gate", f"round {number}"
             )
         note_gate(gate, incumbent, candidate)
         return gate, steps

@@ -25,7 +25,8 @@ COLUMNS = (
 
 def rounds_table(rounds: Sequence[RoundResult], title: str) -> Table:
     """All rounds; returns in the robot's units, exploitation with its 95 % interval."""
-    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
+    # Without padding it fits into 80 columns.
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=0)
     for column in COLUMNS:
         table.add_column(column, justify="right")
     for result in rounds:

@@ -109,7 +109,7 @@ def test_without_a_former_return_nothing_can_fall() -> None:
     for value in (0.0, 0.0, 0.0):
         state = episode_over(state, "new", value)
     assert (state.stage, state.acting) == ("steady", NEW)
-    assert "no live returns" in state.log[-1].why
+    assert "too few live returns" in state.log[-1].why
 
 
 def test_episodes_of_somebody_else_and_without_a_return_say_nothing() -> None:

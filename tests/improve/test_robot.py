@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import pytest
+import yaml
 
+from gac_ros import messages
 from gac_ros.buffer.label import Label, label_episode
 from gac_ros.buffer.reader import read_metadata
 from gac_ros.buffer.retention import RetentionPolicy, prune
@@ -17,7 +21,7 @@ from gac_ros.buffer.writer import replace_metadata
 from gac_ros.checkpoint import load_checkpoint, save_checkpoint
 from gac_ros.deployment.crew import Follower
 from gac_ros.deployment.folder import DeploymentFolder, name_checkpoint
-from gac_ros.deployment.state import Comparison
+from gac_ros.deployment.state import Comparison, episode_over
 from gac_ros.embodiment import find_embodiment
 from gac_ros.episode import Episode
 from gac_ros.errors import ConfigurationError, OutputError
@@ -27,10 +31,13 @@ from gac_ros.evaluation.rollout import run_episode
 from gac_ros.files import locked
 from gac_ros.improve.loop import run_improve
 from gac_ros.improve.robot import RobotCollection, RobotEpisodes
+from gac_ros.online.plot import plot_rounds
+from gac_ros.online.report import row
 from gac_ros.online.request import OnlineRequest
 from gac_ros.online.results import RoundResult
 from gac_ros.sim import make_robot
-from tests.buffer.episode_bags import embodiment, record
+from tests.buffer.episode_bags import Trajectory, embodiment, record, script
+from tests.disks import small_disk
 from tests.improve.test_loop import CONFIG as SIMULATED
 from tests.online.small_runs import ROBOT, Silent, kill_at
 from tests.toy import untrained_checkpoint
@@ -168,7 +175,19 @@ def test_episodes_of_another_robot_are_skipped(robot_folder: Path, tmp_path: Pat
     assert len(watch.said) == 5
 
 
-def test_a_full_disk_or_a_read_only_run_is_one_clear_error(
+def test_a_full_disk_is_one_clear_error_and_leaves_no_half_episode(
+    robot_folder: Path, tmp_path: Path
+) -> None:
+    record(robot_folder, "0", Trajectory.random(20_000), robot=ARM, episode_return=0.0)
+    with small_disk(tmp_path / "disk", 1) as disk:
+        robot = robot_episodes(robot_folder, disk / "run", Talking())
+        folder = disk / "run" / "round-01" / "episodes"
+        with pytest.raises(OutputError, match=r"No space left on device.*--resume"):
+            robot.take(folder)
+        assert names(folder) == []
+
+
+def test_a_run_that_cannot_be_written_is_one_clear_error(
     robot_folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "run").write_text("")
@@ -319,3 +338,48 @@ def test_a_trainer_that_is_killed_again_and_again_loses_and_doubles_no_episode(
     assert len(there) == result.episodes == 2 + TRIAL
     assert result.live is not None
     assert len(result.live.returns) == CONFIG.deployment.trial_episodes
+
+
+def test_a_robot_without_a_simulator_is_guarded_by_shadow_and_trial(tmp_path: Path) -> None:
+    """Its plans come from another model, and from none."""
+    out, folder, robot = tmp_path / "run", tmp_path / "robot", tmp_path / "arm.yaml"
+    robot.write_text(yaml.safe_dump(ARM.to_dict()))
+    first = save_checkpoint(untrained_checkpoint(ARM), tmp_path / "first")
+    deployment = DeploymentFolder(out / "deployment")
+    mode = iter(["explore"] * 2 + ["exploit"] * TRIAL)
+    number = count()
+
+    def run(words: str) -> None:
+        if not words.startswith("waiting"):
+            return
+        for _ in range(TRIAL if "exploitation" in words else 2):
+            index = next(number)
+            roles = list(script(Trajectory.random(20, index)))
+            if index == 1:
+                roles[0] = ("plan", messages.string(json.dumps({"z0": [[1.0]], "z": [[1.0]]})))
+            acting = deployment.read().acting.digest
+            known = {"mode": next(mode), "seed": 7, "checkpoint_digest": acting}
+            name = f"episode-{index}"
+            record(folder, name, robot=ARM, roles=roles, steps=20, episode_return=index, **known)
+            if "exploitation" in words:
+                shadow = Comparison(
+                    episode_id=name, steps=20, mean_difference=0.1, largest_difference=0.1
+                )
+                over = partial(episode_over, acted=acting, episode_return=float(index))
+                deployment.change(partial(over, comparison=shadow))
+
+    watch = Talking(run)
+    changes = {"robot": str(robot), "config": PAIRS.model_copy(update={"gate_episodes": 2})}
+    rounds = improve(out, first, folder, watch, **changes)
+    assert any("has no simulator" in words for words in watch.said)
+    assert any("no gate" in words for words in watch.said)
+    assert rounds[1].gate is rounds[1].exploitation is None
+    assert rounds[1].collection is not None
+    assert rounds[1].collection.returns == [0.0, 1.0]
+    # All have the same seed, and none is lost for it.
+    assert rounds[1].live is not None
+    assert rounds[1].live.returns == [3.0, 4.0]
+    assert rounds[1].live.former_returns == [2.0]
+    assert row(rounds[1])[-2:] == ["–", "–"]
+    assert plot_rounds({"run": rounds}, tmp_path / "returns.png").exists()
+    assert improve(out, first, folder, Silent(), resume=True, **changes) == rounds
