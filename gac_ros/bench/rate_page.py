@@ -50,8 +50,9 @@ it did at the time.
   time without those during it: a watcher on each processor, which sleeps for a millisecond at a
   time with a real-time priority that no ordinary process can hold up, woke late then, so that
   nothing could have run. It is put down to having *waited* if it would have been in time had the
-  answering process's main thread not been ready without a processor during it, as the kernel tells.
-  *Else*: neither explains it alone; these count as the controller's own.
+  main thread of the answering process, or of the stand that plays the robot, not been ready without
+  a processor during it, as the kernel tells. *Else*: neither explains it alone, as when a thread of
+  DDS waited; these count as the controller's own.
 - Periods are those that a subscriber of the commands sees. *Real-time priority*: as with `chrt`
   ([controller.md](controller.md), Priority); only where it is permitted.
 """

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gac_ros.cli.bench_output import JsonFile, conclude, print_table
-from gac_ros.cli.display import counted_progress
+from gac_ros.cli.display import counted_progress, make_console
 
 if TYPE_CHECKING:
     from gac_ros.bench.control_tables import TextTable
@@ -95,6 +95,7 @@ def control(
     if everything or jitter:
         _jitter(device, jitter_seconds, figures)
     conclude(goals, figures, json_file)
+    _print_limits(limits)
 
 
 def soak(
@@ -111,6 +112,7 @@ def soak(
     Example: `gac bench soak --ticks 100000 --minutes 2 --json soak.json`
     """
     from gac_ros.bench import control_tables as tables
+    from gac_ros.bench.over_ros.limits import soak_limits
     from gac_ros.bench.over_ros.soak import (
         REAL_TIME_RATE,
         sample_count,
@@ -140,6 +142,13 @@ def soak(
     goals = [goal for report in reports.values() for goal in report.goals()]
     figures = {name: report.model_dump() for name, report in reports.items()}
     conclude(goals, {"device": device, **figures}, json_file)
+    _print_limits(line for report in reports.values() for line in soak_limits(report))
+
+
+def _print_limits(lines: Iterable[str]) -> None:
+    """Where the time goes where a goal is missed."""
+    for line in lines:
+        make_console().print(line, soft_wrap=True, highlight=False)
 
 
 def _decisions(

@@ -21,8 +21,8 @@ class LateTick(BaseModel):
         period: in which it should have come.
         took: from the state to the command.
         stood_still: of these, a processor stood still; 0 where nobody may watch.
-        waited: the answering process's main thread was ready but had no processor.
-        ran: it had one.
+        waited: the answering process's main thread, or the stand's, was ready but had no processor.
+        ran: the answering one had one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -82,11 +82,11 @@ def _causes(late: Sequence[LateTick], witnessed: bool) -> str:
         else "whether the machine stood still could not be seen (it takes a real-time priority)"
     )
     rest = counts["other"]
-    own = f", and {rest} are explained by neither: the controller's own" if rest else ""
+    own = f", and {rest} count as the controller's own, as neither explains them" if rest else ""
     slowest = f", {max(tick.ran for tick in late):.1f} ms of running at most" if late else ""
     return (
-        f"Of the {len(late)} late commands {standstill}, {counts['waiting']} if the thread that "
-        f"answers had not waited for a processor{own}{slowest}."
+        f"Of the {len(late)} late commands {standstill}, {counts['waiting']} if the threads "
+        f"that ask and answer had not waited for a processor{own}{slowest}."
     )
 
 

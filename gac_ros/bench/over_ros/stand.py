@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import struct
 import time
 from collections.abc import Callable, Iterator
@@ -46,7 +47,8 @@ class Exchanges:
         lost: states that were never answered; their time is that of the waiting.
         sent: when each state was sent, in seconds of the performance counter.
         scheduled: what `RunQueue.read` tells of whoever answers, right before each state is sent
-            and right after its answer; empty where nobody watched.
+            and right after its answer, with the stand's own waiting added to the other's; empty
+            where nobody watched.
     """
 
     period: float | None
@@ -128,6 +130,7 @@ class Stand:
         self._require_running = require_running
         self._executor = EventsExecutor(context=node.context)
         self._executor.add_node(node)
+        self._own = RunQueue(os.getpid())
         self._states = cycle(state_messages(_DIFFERENT_STATES))
         # What is loaded stays; looking through it again would be seen in the times.
         gc.collect()
@@ -136,6 +139,7 @@ class Stand:
     def close(self) -> None:
         """Let go of the node."""
         self._executor.shutdown()
+        self._own.close()
         gc.unfreeze()
 
     def spin_until(self, condition: Callable[[], Any], patience: float, what: str) -> None:
@@ -199,13 +203,13 @@ class Stand:
                 found.unasked += len(port.arrivals)
                 port.arrivals.clear()
                 if watched is not None:
-                    found.scheduled.append(watched.read())
+                    found.scheduled.append(self._scheduled(watched))
                 sent = time.perf_counter()
                 port.send(bytes(state))
                 found.seconds.append(self._answer(port, sent) - sent)
                 found.sent.append(sent)
                 if watched is not None:
-                    found.scheduled.append(watched.read())
+                    found.scheduled.append(self._scheduled(watched))
                 found.lost += found.seconds[-1] >= _LOST
                 if found.lost > _MOST_LOST:
                     raise TransportError(f"{found.lost} of {len(found.seconds)} states unanswered")
@@ -231,6 +235,10 @@ class Stand:
                 due += period
         self._require_running()
         return list(port.arrivals)
+
+    def _scheduled(self, watched: RunQueue) -> tuple[float, float]:
+        ran, waited = watched.read()
+        return ran, waited + self._own.read()[1]
 
     def _answer(self, port: Port, sent: float) -> float:
         """When the command came; the present when it has not come."""

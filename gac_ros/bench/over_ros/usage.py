@@ -74,11 +74,15 @@ class RunQueue:
         ran, waited, _ = self._file.read().split()
         return 1e-9 * int(ran), 1e-9 * int(waited)
 
+    def close(self) -> None:
+        """Watch no more."""
+        self._file.close()
+
     def __enter__(self) -> RunQueue:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        self.close()
 
 
 def scheduled(pid: int) -> NDArray[np.float64]:

@@ -1,0 +1,78 @@
+"""Where a goal is missed, words say why; where none is, there are none."""
+
+from __future__ import annotations
+
+from gac_ros.bench.over_ros.jitter import Answerer, MissedReport
+from gac_ros.bench.over_ros.late import LateTick
+from gac_ros.bench.over_ros.latency import ECHO, REPLANNING, LatencyReport, RoundTrip
+from gac_ros.bench.over_ros.limits import latency_limits, missed_limits
+from gac_ros.bench.over_ros.machine import MachineLoad
+from gac_ros.bench.spread import Spread
+
+LOAD = MachineLoad(others=0.25, stolen=0.0, processors=2)
+
+
+def trip(name: str, p99_ratio: float, ran: float, waited: float) -> RoundTrip:
+    return RoundTrip(
+        name=name,
+        rate=500.0,
+        milliseconds=Spread.of([0.5]),
+        p50_ratio=1.0,
+        p99_ratio=p99_ratio,
+        missed=0,
+        lost=0,
+        unasked=0,
+        safe_actions=0,
+        inside_p50=None,
+        ran=ran,
+        waited=waited,
+        load=LOAD,
+    )
+
+
+def test_a_ratio_that_is_too_large_is_put_down_to_what_grew_more() -> None:
+    echo = trip(ECHO, 1.0, ran=0.25, waited=0.05)
+    (waiting,) = latency_limits(
+        LatencyReport(trips=[echo, trip(REPLANNING, 2.5, ran=0.5, waited=0.75)])
+    )
+    assert "Waiting is the larger part" in waiting
+    assert "waited for a processor for 0.750 ms (the echo's 0.050)" in waiting
+    assert "Others had 0.25 of 2 processors" in waiting
+    (computing,) = latency_limits(
+        LatencyReport(trips=[echo, trip(REPLANNING, 2.5, ran=0.75, waited=0.1)])
+    )
+    assert "Computing is the larger part" in computing
+    assert not list(latency_limits(LatencyReport(trips=[echo, trip(REPLANNING, 1.5, 0.5, 0.1)])))
+
+
+def missed(late: tuple[LateTick, ...], *, witnessed: bool = True) -> MissedReport:
+    spread = Spread.of([1.0])
+    answerers = tuple(
+        Answerer(name=name, milliseconds=spread, missed=len(ticks), late=ticks, load=LOAD)
+        for name, ticks in (("echo", ()), ("quick", ()), ("slow", late))
+    )
+    return MissedReport(
+        rate=200.0,
+        slow_seconds=2.0,
+        ticks=1,
+        missed=0,
+        missed_slow=len(late),
+        milliseconds=spread,
+        milliseconds_slow=spread,
+        answerers=answerers,
+        witnessed=witnessed,
+    )
+
+
+def test_missed_ticks_are_told_by_cause_and_all_of_them_count() -> None:
+    late = tuple(
+        LateTick(period=5.0, took=6.0, stood_still=stood_still, waited=waited, ran=0.5)
+        for stood_still, waited in ((2.0, 0.0), (0.0, 2.0), (0.0, 0.1))
+    )
+    (line,) = missed_limits(missed(late))
+    assert "Of the 3 late commands 1 would have been in time if no processor" in line
+    assert "1 count as the controller's own" in line
+    (blind,) = missed_limits(missed(late, witnessed=False))
+    assert "could not be seen" in blind
+    assert not list(missed_limits(missed(())))
+    assert [goal.met for goal in missed(late).goals()] == [False]
