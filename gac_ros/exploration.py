@@ -24,11 +24,14 @@ class Bursts:
         rate: chance of a step outside of bursts to begin one.
         longest: steps; lengths n have the heavy tail P(N >= n) = 2 / n, cut off here.
         seed: of the lengths and the actions.
+        at_start: whether the episode's first step begins one. Where a plan has the robot stand
+            still, a burst that comes later teaches to stand still until then.
     """
 
     rate: float
     longest: int
     seed: int
+    at_start: bool = False
 
 
 class BurstSequence:
@@ -44,10 +47,12 @@ class BurstSequence:
         self._random = np.random.default_rng(bursts.seed)
         self._action = np.zeros(action_size, dtype=np.float32)
         self._left = 0
+        self._begin = bursts.at_start
 
     def apply(self, action: NDArray[np.float32]) -> NDArray[np.float32]:
         """The plan's action (A,), or in a burst the burst's; normalised to [-1, 1]."""
-        if self._left == 0 and self._random.random() < self._bursts.rate:
+        begin, self._begin = self._begin, False
+        if self._left == 0 and (begin or self._random.random() < self._bursts.rate):
             length = _SHORTEST / (1.0 - self._random.random())
             self._left = int(min(length, self._bursts.longest))
             self._action = self._random.uniform(-1.0, 1.0, len(action)).astype(np.float32)

@@ -54,10 +54,12 @@ class PlannerConfig(BaseModel):
             y+ = y + delta-y of an experience. None starts every sampling at the prior, from where
             a short run seldom finds the few plans that are good. Online learning sets both.
         explore_known_share: with `explore_raise`, the share of plans that start at one of the best
-            plans, drawn in proportion to exp(value), values in standard deviations of the
-            return; the others start at the prior.
+            plans: half of them at the first, a quarter at the second, and so on; the others
+            start at the prior.
         explore_bursts: chance of each step of such a plan that starts at the prior to begin a
             burst of one random action; see `Bursts`.
+        explore_known_bursts: likewise of one that starts at a known plan and is interrupted.
+        explore_interrupted_share: share of those.
         posterior_weight: w of LPT's p(z0) p(y | z)^w.
     """
 
@@ -77,6 +79,8 @@ class PlannerConfig(BaseModel):
     explore_raise: float | None = Field(default=None, ge=0.0)
     explore_known_share: float = Field(default=0.5, ge=0.0, le=1.0)
     explore_bursts: float = Field(default=0.0, ge=0.0, le=1.0)
+    explore_known_bursts: float = Field(default=0.0, ge=0.0, le=1.0)
+    explore_interrupted_share: float = Field(default=0.5, ge=0.0, le=1.0)
     posterior_weight: float = Field(default=1.0, gt=0.0)
 
 
@@ -227,14 +231,15 @@ class Planner:
         start = self._prior_samples(1, generator)
         known = self._best_plans.to(start.device)
         share = torch.rand(1, generator=generator).item()
-        bursts = None
-        if not (len(known) and share < config.explore_known_share):
-            bursts = self._bursts(generator)
-        else:
-            with torch.no_grad():
-                value, _ = model.predicted_return(model.plan(known), self._starts)
-            # On the CPU, as the generator is.
-            chosen = torch.multinomial(value.softmax(0).cpu(), 1, generator=generator)
+        rate = config.explore_bursts
+        if len(known) and share < config.explore_known_share:
+            interrupted = (
+                torch.rand(1, generator=generator).item() < config.explore_interrupted_share
+            )
+            rate = config.explore_known_bursts if interrupted else 0.0
+            # By rank: the critic's values do not tell good plans apart.
+            halves = 0.5 ** torch.arange(len(known), dtype=torch.float64)
+            chosen = torch.multinomial(halves, 1, generator=generator)
             start = known[chosen.to(start.device)]
         with torch.no_grad():
             value, _ = model.predicted_return(model.plan(start), self._starts)
@@ -242,14 +247,14 @@ class Planner:
         if config.explore_target is not None:
             target = min(target, config.explore_target)
         plan = self._finish(self.sample(1, target, 1.0, generator, start), "explore", target)
-        return replace(plan, bursts=bursts)
+        return replace(plan, bursts=self._bursts(rate, generator))
 
-    def _bursts(self, generator: torch.Generator) -> Bursts | None:
-        if not self.config.explore_bursts:
+    def _bursts(self, rate: float, generator: torch.Generator) -> Bursts | None:
+        if not rate:
             return None
         seed = int(torch.randint(2**31, (1,), generator=generator).item())
         length = self._model.config.episode_length
-        return Bursts(self.config.explore_bursts, max(2, length // _LONGEST_BURST), seed)
+        return Bursts(rate, max(2, length // _LONGEST_BURST), seed, at_start=True)
 
     def _prior_samples(self, count: int, generator: torch.Generator) -> Tensor:
         config = self._model.config

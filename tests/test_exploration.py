@@ -36,6 +36,12 @@ def test_equal_seeds_give_equal_bursts_and_a_rate_of_zero_none() -> None:
     assert (actions(replace(BURSTS, rate=0.0)) == 7.0).all()
 
 
+def test_a_burst_can_begin_with_the_episode() -> None:
+    seeds = range(20)
+    assert all((actions(replace(BURSTS, seed=s, at_start=True), 2) != 7.0).all() for s in seeds)
+    assert not all((actions(replace(BURSTS, seed=s), 2) != 7.0).all() for s in seeds)
+
+
 def test_a_recorded_plan_repeats_its_bursts() -> None:
     checkpoint = untrained_checkpoint("pointmaze_umaze")
     planner = checkpoint.make_planner(explore_raise=0.0, explore_bursts=0.5, explore_known_share=0)
@@ -52,8 +58,29 @@ def test_a_recorded_plan_repeats_its_bursts() -> None:
     assert not np.array_equal(runs[0], runs[2])
 
 
-def test_only_new_plans_of_exploration_are_interrupted() -> None:
+def test_new_and_known_plans_of_exploration_are_interrupted_at_rates_of_their_own() -> None:
     checkpoint = untrained_checkpoint("pointmaze_umaze")
+    planner = checkpoint.make_planner(
+        explore_raise=0.0,
+        explore_bursts=0.5,
+        explore_known_bursts=0.25,
+        explore_known_share=0.5,
+        explore_interrupted_share=1.0,
+    )
+    rates = [
+        plan.bursts.rate for seed in range(20) if (plan := planner.plan("explore", seed)).bursts
+    ]
+    assert len(rates) == 20
+    assert set(rates) == {0.5, 0.25}
+    assert planner.plan("exploit", 3).bursts is None
     known = checkpoint.make_planner(explore_raise=0.0, explore_bursts=0.5, explore_known_share=1.0)
     assert known.plan("explore", 3).bursts is None
-    assert known.plan("exploit", 3).bursts is None
+
+
+def test_a_share_of_the_known_plans_is_followed_as_it_is() -> None:
+    checkpoint = untrained_checkpoint("pointmaze_umaze")
+    planner = checkpoint.make_planner(
+        explore_raise=0.0, explore_known_bursts=0.25, explore_known_share=1.0, langevin_steps=1
+    )
+    interrupted = [planner.plan("explore", seed).bursts is not None for seed in range(40)]
+    assert 8 < sum(interrupted) < 32

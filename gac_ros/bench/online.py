@@ -23,7 +23,7 @@ from gac_ros.online.results import RESULTS_FILE, RoundResult
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 PICTURE = "returns.png"
 # Where the files of a run's folder lie is nobody else's business.
-_PATHS = ("learner", "accepted_learner", "incumbent")
+_PATHS = ("learner", "accepted_learner", "collector", "incumbent")
 
 
 @dataclass(frozen=True)

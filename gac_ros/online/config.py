@@ -34,8 +34,8 @@ class OnlineConfig(BaseModel):
         round_episodes: collected between two fine-tunings.
         evaluation_episodes: of exploitation after each round, on reporting starts; 0: none.
         plan_trials: of the model's best plans, so many are tried on tuning starts after each
-            fine-tuning, and the candidate exploits with the one that did best; 0 leaves it to the
-            planner.
+            fine-tuning. The candidate exploits with the one that did best, and exploration starts
+            at them in this order; 0 leaves it to the planner.
         plan_trial_starts: of each heat of that; the better half of the plans goes on.
         gate_episodes: starts on which candidate and incumbent are compared; 0 takes every
             candidate.
@@ -43,14 +43,24 @@ class OnlineConfig(BaseModel):
             confidence (one-sided, paired over starts).
         after_rejection: whether the next round fine-tunes and collects with the refused candidate
             (`continue`) or with the incumbent again (`restart`).
-        collector: who collects: the model that learns, whether the gate took it or not, or the
-            incumbent.
+        collector: who collects: the `learner`, whether the gate took it or not, with the plan that
+            its trials chose, or the `incumbent`.
         new_chains: what is done with the latent chains of collected episodes: they are `held` at
-            the plan that acted, start at that `plan`, or start at a sample of the `prior`.
+            the plan that acted, start at that `plan`, or start at a sample of the `prior`;
+            `proven` holds those that went better than most that began alike, and has the others
+            start at the prior.
+        by_merit: whether episodes are drawn, and the best plans chosen, by how well they went for
+            where they began (`gac_ros.online.merit`) instead of by return and value.
         online_share: share of the batches drawn from collected episodes; None draws them as all
             others.
+        known_share: share of exploration's plans that start at a known one, once returns differ.
         bursts: chance of each step to begin a burst of a random action, in those plans of
             exploration that do not start at a known one; see `gac_ros.exploration`.
+        known_bursts: likewise in those that do and are interrupted: bursts lead to where the plan
+            is not known to work.
+        interrupted_share: share of those; the others show what the plan is worth as it is.
+        explore_moves: Langevin moves of exploration's sampling. Many lead away from the known
+            plan that they start at, and with it from what it can do.
         target: of exploration.
         initial: training of the first model, when the run is given none.
         finetune: training of every round.
@@ -62,19 +72,24 @@ class OnlineConfig(BaseModel):
     episodes: int = Field(default=300, gt=0)
     round_episodes: int = Field(default=40, gt=0)
     evaluation_episodes: int = Field(default=50, ge=0)
-    plan_trials: int = Field(default=8, ge=0, le=100)
-    plan_trial_starts: int = Field(default=6, gt=0, le=10)
+    plan_trials: int = Field(default=12, ge=0, le=100)
+    plan_trial_starts: int = Field(default=12, gt=0, le=100)
     gate_episodes: int = Field(default=40, ge=0)
     gate_confidence: float = Field(default=0.8, ge=0.5, lt=1.0)
     after_rejection: Literal["continue", "restart"] = "continue"
     collector: Literal["learner", "incumbent"] = "learner"
-    new_chains: Literal["held", "plan", "prior"] = "held"
+    new_chains: Literal["proven", "held", "plan", "prior"] = "proven"
+    by_merit: bool = True
     online_share: float | None = Field(default=None, gt=0.0, lt=1.0)
+    known_share: float = Field(default=0.75, ge=0.0, le=1.0)
     bursts: float = Field(default=0.05, ge=0.0, le=1.0)
+    known_bursts: float = Field(default=0.02, ge=0.0, le=1.0)
+    interrupted_share: float = Field(default=0.5, ge=0.0, le=1.0)
+    explore_moves: int = Field(default=10, gt=0)
     target: TargetConfig = TargetConfig()
     initial: TrainingConfig = TrainingConfig()
     finetune: TrainingConfig = TrainingConfig(
-        iterations=300, time_shift=0.5, best_plans=8, planner=PlannerConfig(consensus_size=4)
+        iterations=500, time_shift=0.5, best_plans=16, planner=PlannerConfig(consensus_size=4)
     )
 
     def rounds(self) -> list[int]:
@@ -84,35 +99,36 @@ class OnlineConfig(BaseModel):
 
 
 def collecting_planner(
-    strategy: Strategy, planner: PlannerConfig, target: Target, bursts: float
+    config: OnlineConfig, planner: PlannerConfig, target: Target
 ) -> tuple[Mode, PlannerConfig]:
     """Mode and settings of a planner that collects by this strategy.
 
     Args:
-        strategy: how.
+        config: names the strategy.
         planner: the checkpoint's own settings.
         target: for `explore`.
-        bursts: for `explore`.
     """
+    strategy = config.collect
     if strategy == "explore":
-        return "explore", planner.model_copy(update=exploring_settings(target, bursts))
+        return "explore", planner.model_copy(update=exploring_settings(config, target))
     if strategy == "prior":
         sample = {"start": "prior", "candidates": 1, "exploit_steps": 0}
         return "exploit", planner.model_copy(update=sample)
     return strategy, planner
 
 
-def exploring_settings(target: Target, bursts: float) -> dict[str, float]:
+def exploring_settings(config: OnlineConfig, target: Target) -> dict[str, float]:
     """What a planner that explores has to know beside a checkpoint's own settings."""
-    aim = {
+    return {
         "explore_raise": target.increment,
         "explore_target": target.highest,
-        "explore_bursts": bursts,
+        # While every return is the same, no plan is known to be better than another.
+        "explore_known_share": config.known_share if target.increment > 0.0 else 0.0,
+        "explore_bursts": config.bursts,
+        "explore_known_bursts": config.known_bursts,
+        "explore_interrupted_share": config.interrupted_share,
+        "langevin_steps": config.explore_moves,
     }
-    if target.increment <= 0.0:
-        # Every return was the same: no plan is known to be better than another.
-        aim["explore_known_share"] = 0.0
-    return aim
 
 
 def read_config(kind: type[_Config], path: Path, changes: dict[str, Any]) -> _Config:

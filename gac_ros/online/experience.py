@@ -17,6 +17,10 @@ from gac_ros.buffer.summary import list_episodes
 from gac_ros.embodiment import Embodiment
 from gac_ros.episode import Episode
 from gac_ros.errors import EpisodeError
+from gac_ros.online.merit import merits
+
+# Merit above which an episode's plan is kept.
+_PROVEN = 0.5
 
 Keep = Literal["all", "worst-half"]
 
@@ -119,6 +123,21 @@ class Experience:
     def returns(self) -> list[float]:
         """Returns of all episodes, in the order in which they were taken in."""
         return [e.episode_return for e in self._episodes if e.episode_return is not None]
+
+    def proven(self, plans: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Those of `plans` whose episode went better than most that began like it.
+
+        What went wrong under a plan is not what the actor should learn to do under it: where it
+        stood still it would be taught to stand still.
+        """
+        merit = dict(zip(self._ids, self.merit(), strict=True))
+        return {name: plan for name, plan in plans.items() if merit[name] > _PROVEN}
+
+    def merit(self) -> NDArray[np.float64]:
+        """How well each episode went for where it began (N,), see `gac_ros.online.merit`."""
+        starts = np.stack([episode.observations[0] for episode in self._episodes])
+        scale = starts.std(axis=0)
+        return merits(starts / np.where(scale > 0.0, scale, 1.0), np.array(self.returns))
 
     def buffer(self) -> EpisodeBuffer:
         """All episodes, to train on."""

@@ -34,7 +34,7 @@ from gac_ros.lineage import Score, add_score
 from gac_ros.online.config import collecting_planner, exploring_settings
 from gac_ros.online.experience import Experience, recorded_seeds
 from gac_ros.online.gate import GateResult, note_gate
-from gac_ros.online.plans import PlanTrials, candidate_plans, choose_plan, following, trial_count
+from gac_ros.online.plans import PlanTrials, candidate_plans, following, rank_plans, trial_count
 from gac_ros.online.request import Collect, Deploy, OnlineRequest, Watch, open_run
 from gac_ros.online.results import (
     RESULTS_FILE,
@@ -155,6 +155,7 @@ class _Run:
             gate=None,
             learner=self._relative(first),
             accepted_learner=self._relative(first),
+            collector=self._relative(first),
             incumbent=self._relative(first),
             incumbent_digest=load_checkpoint(first).digest,
             exploitation=self._report(first, 0),
@@ -167,16 +168,17 @@ class _Run:
         before = self._results[-1]
         learner, incumbent = self._out / before.learner, self._out / before.incumbent
         target = self._target(learner, before.next_reach)
-        acts = learner if self._config.collector == "learner" else incumbent
+        acts = self._out / (before.collector or before.learner)
         collection = self._collect(number, count, acts, target)
         with self._timed("train"):
             trainer = self._trainer(self._config.finetune, learner, number)
             trained = self._train(trainer, number, f"round {number}: fine-tuning")
-        candidate, trial_steps = self._choose_plan(number, trained)
+        candidate, trial_steps = self._choose_plan(number, trained, acts)
         gate, gate_steps = self._gate(number, incumbent, candidate)
         accepted, live = self._take_over(number, candidate, gate)
         chosen = candidate if accepted else incumbent
         restart = not accepted and self._config.after_rejection == "restart"
+        collects = chosen if restart or self._config.collector == "incumbent" else candidate
         live_seeds = [] if live is None else live.seeds
         return RoundResult(
             round=number,
@@ -188,6 +190,7 @@ class _Run:
             live=live,
             learner=before.accepted_learner if restart else self._relative(trained),
             accepted_learner=self._relative(trained) if accepted else before.accepted_learner,
+            collector=self._relative(collects),
             incumbent=self._relative(chosen),
             incumbent_digest=load_checkpoint(chosen).digest,
             exploitation=self._report(chosen, number) if accepted else before.exploitation,
@@ -236,7 +239,7 @@ class _Run:
         seeds = self._seeds(number, count)
         with self._timed("collect"):
             if self._elsewhere is not None:
-                settings = exploring_settings(target, self._config.bursts)
+                settings = exploring_settings(self._config, target)
                 self._elsewhere.collect(name, folder, count, settings)
             else:
                 mode, path = self._collector(number, acts, target)
@@ -263,9 +266,7 @@ class _Run:
     def _collector(self, number: int, acts: Path, target: Target) -> tuple[Mode, Path]:
         """Who acts with the planner that collects, as a checkpoint that nodes can load."""
         checkpoint = load_checkpoint(acts)
-        mode, planner = collecting_planner(
-            self._config.collect, checkpoint.planner, target, self._config.bursts
-        )
+        mode, planner = collecting_planner(self._config, checkpoint.planner, target)
         path = self._folder(number) / "collector"
         if not path.exists():
             save_checkpoint(checkpoint.with_planner(planner), path)
@@ -275,6 +276,7 @@ class _Run:
         """A trainer on all episodes; with a learner, its child."""
         experience = self._experience
         parent, chains = None, {}
+        known = experience.plans if self._config.new_chains == "held" else {}
         if learner is not None:
             parent = load_checkpoint(learner, self._request.device)
             parent = rescale_returns(parent, experience.returns)
@@ -285,6 +287,9 @@ class _Run:
             chains = {**experience.plans, **experience.interrupted, **chains}
         elif self._config.new_chains == "held":
             chains = {**experience.interrupted, **chains}
+        elif self._config.new_chains == "proven":
+            chains = {**experience.proven(experience.interrupted), **chains}
+            known = experience.proven(experience.plans)
         return KnownPlansTrainer(
             experience.buffer(),
             self._embodiment,
@@ -294,7 +299,8 @@ class _Run:
             parent=parent,
             parent_chains=chains,
             emphasis=experience.emphasis(self._config.online_share),
-            known=experience.plans if self._config.new_chains == "held" else {},
+            known=known,
+            merit=experience.merit() if self._config.by_merit else None,
         )
 
     def _train(self, trainer: Trainer, number: int, name: str) -> Path:
@@ -310,26 +316,30 @@ class _Run:
         assert checkpoint.path is not None
         return checkpoint.path
 
-    def _choose_plan(self, number: int, trained: Path) -> tuple[Path, int]:
-        """The trained model with the plan that did best in a few rollouts, and their steps."""
+    def _choose_plan(self, number: int, trained: Path, acted: Path) -> tuple[Path, int]:
+        """The trained model with the plan that did best in a few rollouts, and their steps.
+
+        The plan of who `acted` before is tried as well, once it was chosen so itself.
+        """
         checkpoint = load_checkpoint(trained)
         if self._config.plan_trials < 2:
             return trained, 0
-        plans = candidate_plans(checkpoint.best_plans, self._config.plan_trials)
+        former = load_checkpoint(acted).best_plans[0] if number > 1 else None
+        plans = candidate_plans(checkpoint.best_plans, self._config.plan_trials, former)
         path = self._folder(number) / "candidate"
         heat = self._config.plan_trial_starts
         count = trial_count(len(plans), heat)
         seeds = [
             tuning_seed(self._request.seed, _FIRST_TRIAL + number * _TRIAL_STARTS + i)
-            for i in range(len(plans) * heat)
+            for i in range(len(plans).bit_length() * heat)
         ]
         name = f"round {number}: trying plans"
         with self._timed("plans"), self._watch.stage(name, count) as advance:
             folder = self._folder(number) / "plans"
             tried = PlanTrials(self._stages, checkpoint, plans, folder, advance)
-            chosen = choose_plan(len(plans), heat, seeds, tried.run)
+            order = rank_plans(len(plans), heat, seeds, tried.run)
         if not path.exists():
-            save_checkpoint(following(checkpoint, plans[chosen]), path)
+            save_checkpoint(following(checkpoint, plans[order]), path)
         return path, tried.steps
 
     def _gate(self, number: int, incumbent: Path, candidate: Path) -> tuple[GateResult | None, int]:

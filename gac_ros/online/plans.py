@@ -19,14 +19,14 @@ from gac_ros.checkpoint import Checkpoint, save_checkpoint
 from gac_ros.online.stages import Stages, returns_of
 
 # Means of so many of the first plans.
-_MEANS = (2, 4, 8)
+_MEANS = (2, 4, 8, 16)
 
 Trial = Callable[[int, Sequence[int]], list[float]]
 """Returns of plan k on the starts of these seeds."""
 
 
 def trial_count(plans: int, heat: int) -> int:
-    """Rollouts that `choose_plan` needs."""
+    """Rollouts that `rank_plans` needs."""
     total = 0
     while plans > 1:
         total += plans * heat
@@ -34,8 +34,8 @@ def trial_count(plans: int, heat: int) -> int:
     return total
 
 
-def choose_plan(plans: int, heat: int, seeds: Sequence[int], trial: Trial) -> int:
-    """Index of the plan that is left.
+def rank_plans(plans: int, heat: int, seeds: Sequence[int], trial: Trial) -> list[int]:
+    """Indices of the plans, the one that is left first, then those that went out last.
 
     Args:
         plans: how many there are.
@@ -45,18 +45,21 @@ def choose_plan(plans: int, heat: int, seeds: Sequence[int], trial: Trial) -> in
     """
     returns: dict[int, list[float]] = {index: [] for index in range(plans)}
     heats = 0
+    out: list[int] = []
     while len(returns) > 1:
         starts = seeds[heats * heat : (heats + 1) * heat]
         for index in returns:
             returns[index] += trial(index, starts)
         # Among equals, the one that the model thinks better of.
         order = sorted(returns, key=lambda index: (-float(np.mean(returns[index])), index))
-        returns = {index: returns[index] for index in order[: len(order) // 2]}
+        left = len(order) // 2
+        out = order[left:] + out
+        returns = {index: returns[index] for index in order[:left]}
         heats += 1
-    return next(iter(returns))
+    return [*returns, *out]
 
 
-def candidate_plans(best_plans: Tensor, count: int) -> Tensor:
+def candidate_plans(best_plans: Tensor, count: int, former: Tensor | None = None) -> Tensor:
     """At most `count` plans worth a try, (C, N, D): means of the first ones, then single ones.
 
     A mean carries what its plans share; but it may lie between two ways to act.
@@ -64,16 +67,21 @@ def candidate_plans(best_plans: Tensor, count: int) -> Tensor:
     Args:
         best_plans: (M, N, D), best first.
         count: how many.
+        former: (N, D), the plan that was followed before the model learned more; tried as well.
     """
     sizes = [size for size in _MEANS if size <= len(best_plans)]
     means = [best_plans[:size].mean(0) for size in sizes]
-    return torch.stack([*means, *best_plans])[:count]
+    first = [] if former is None else [former]
+    return torch.stack([*first, *means, *best_plans])[:count]
 
 
-def following(checkpoint: Checkpoint, plan: Tensor) -> Checkpoint:
-    """The same model, exploiting with this plan (N, D); its other best plans come after it."""
-    others = checkpoint.best_plans
-    best = torch.cat((plan[None], others[(others != plan).flatten(1).any(1)]))
+def following(checkpoint: Checkpoint, plans: Tensor) -> Checkpoint:
+    """The same model, exploiting with the first of these plans (C, N, D).
+
+    They are its best plans then, and its other ones come after them.
+    """
+    others = [plan for plan in checkpoint.best_plans if not (plan == plans).flatten(1).all(1).any()]
+    best = torch.stack([*plans, *others])
     changes = {"start": "consensus", "consensus_size": 1, "exploit_steps": 0}
     return checkpoint.with_planner(checkpoint.planner.model_copy(update=changes), best)
 
@@ -111,7 +119,7 @@ class PlanTrials:
         """Returns of a plan on the starts of these seeds."""
         path = self._folder / f"plan-{index:02d}"
         shutil.rmtree(path, ignore_errors=True)
-        save_checkpoint(following(self._checkpoint, self._plans[index]), path)
+        save_checkpoint(following(self._checkpoint, self._plans[index, None]), path)
         request = self._stages.evaluation(path, self._folder)
         episodes = self._stages.run(request, seeds, self._advance)
         shutil.rmtree(self._folder)

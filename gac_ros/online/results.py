@@ -118,6 +118,8 @@ class RoundResult(_Record):
         live: the trial on the running robot; None without one.
         learner: checkpoint that the next round continues.
         accepted_learner: checkpoint whose training led to the incumbent.
+        collector: checkpoint that collects in the next round; empty in older runs, where it was
+            the learner.
         incumbent: checkpoint to use, never worse on tuning starts than an earlier one.
         incumbent_digest: of it.
         exploitation: of the incumbent; None where it is not measured.
@@ -134,6 +136,7 @@ class RoundResult(_Record):
     live: LiveResult | None = None
     learner: str
     accepted_learner: str
+    collector: str = ""
     incumbent: str
     incumbent_digest: str
     exploitation: Exploitation | None

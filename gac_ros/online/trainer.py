@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from gac_ros.training.modes import find_modes
 from gac_ros.training.trainer import StepReport, Trainer
 
 
@@ -21,16 +24,29 @@ class KnownPlansTrainer(Trainer):
 
     Args:
         known: plans (N, D) by episode id.
+        merit: of each episode (N,), see `gac_ros.online.merit`. It takes the place of the return
+            where episodes are drawn by it, and that of the critic's value where the best plans are
+            chosen. None leaves both as they are, as does merit that is zero everywhere.
         arguments: as for `Trainer`.
     """
 
-    def __init__(self, *arguments: Any, known: dict[str, Tensor], **options: Any) -> None:
+    def __init__(
+        self,
+        *arguments: Any,
+        known: dict[str, Tensor],
+        merit: NDArray[np.float64] | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(*arguments, **options)
         rows = [row for row, name in enumerate(self.episode_ids) if name in known]
         self._known_rows = torch.tensor(rows, dtype=torch.int64)
         self._known_plans = self.chains[:0].clone()
         if rows:
             self._known_plans = torch.stack([known[self.episode_ids[row]] for row in rows])
+        self._merit = merit if merit is not None and merit.any() else None
+        if self._merit is not None:
+            weights = self._merit**self.config.return_power
+            self._weights = weights / weights.sum()
         self._hold()
 
     def step(self) -> StepReport:
@@ -44,3 +60,23 @@ class KnownPlansTrainer(Trainer):
 
     def _hold(self) -> None:
         self.chains[self._known_rows] = self._known_plans
+
+    def _best_plans(self, starts: Tensor) -> Tensor:
+        if self._merit is None or not self._samples_plans:
+            return super()._best_plans(starts)
+        # Among equals, the higher return.
+        order = np.lexsort((-self._returns.cpu().numpy(), -self._merit))
+        rows = order[: self.config.best_plans]
+        index = torch.from_numpy(rows)
+        # Random states of its own, so that saving changes nothing.
+        rng, self._rng = self._rng, np.random.default_rng(self.seed + 2)
+        try:
+            return find_modes(
+                self.model,
+                self.chains[index].to(self.device),
+                self._returns[index.to(self.device)],
+                lambda: self._draw_windows(rows),
+                steps=self.config.mode_steps,
+            )
+        finally:
+            self._rng = rng

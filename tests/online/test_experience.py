@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from gac_ros.buffer.summary import list_episodes
 from gac_ros.embodiment import find_embodiment
@@ -50,6 +51,18 @@ def test_collected_episodes_come_in_the_order_of_their_seeds(
     assert len(experience.buffer()) == len(experience.returns) == 6
     with pytest.raises(EpisodeError, match="missing or damaged"):
         experience.add_collected(folder, [*seeds, 12345])
+
+
+def test_only_plans_of_episodes_above_most_are_proven(episodes: Path) -> None:
+    experience = Experience(find_embodiment(ROBOT), choose_bags([episodes], "all"))
+    returns = dict(zip(experience.buffer().ids, experience.returns, strict=True))
+    # Of so few episodes, all the others count as begun alike.
+    median = float(np.median(experience.returns))
+    plans = {name: torch.full((1, 1), value) for name, value in returns.items()}
+    proven = experience.proven(plans)
+    assert set(proven) == {name for name, value in returns.items() if value > median}
+    assert 0 < len(proven) < len(plans)
+    assert all(proven[name] is plans[name] for name in proven)
 
 
 def test_the_online_share_is_a_share_of_the_draws(episodes: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from gac_ros.errors import CheckpointError, ConfigurationError, OutputError
 from gac_ros.evaluation.collect import CollectionRequest, collect
 from gac_ros.evaluation.seeds import episode_seed
 from gac_ros.lineage import read_forest
-from gac_ros.online.config import Strategy, collecting_planner
+from gac_ros.online.config import OnlineConfig, Strategy, collecting_planner
 from gac_ros.online.loop import run_online
 from gac_ros.online.plot import plot_runs, read_rounds
 from gac_ros.online.results import RoundResult
@@ -123,16 +123,18 @@ AIM = Target(increment=3.0, highest=7.0, median=0.0, reach=1.0)
 
 @pytest.mark.parametrize("strategy", ["exploit", "prior", "posterior"])
 def test_only_exploration_is_given_a_target(strategy: Strategy) -> None:
-    mode, planner = collecting_planner(strategy, PlannerConfig(), AIM, 0.1)
+    mode, planner = collecting_planner(
+        CONFIG.model_copy(update={"collect": strategy}), PlannerConfig(), AIM
+    )
     assert mode == ("posterior" if strategy == "posterior" else "exploit")
     assert planner.explore_raise is planner.explore_target is None
-    mode, planner = collecting_planner("explore", PlannerConfig(), AIM, 0.1)
+    mode, planner = collecting_planner(OnlineConfig(), PlannerConfig(), AIM)
     assert (mode, planner.explore_raise, planner.explore_target) == ("explore", 3.0, 7.0)
 
 
 def test_prior_plans_are_samples_of_the_prior() -> None:
     checkpoint = untrained_checkpoint(ROBOT)
-    mode, planner = collecting_planner("prior", checkpoint.planner, AIM, 0.1)
+    mode, planner = collecting_planner(OnlineConfig(collect="prior"), checkpoint.planner, AIM)
     sampler = checkpoint.make_planner(**planner.model_dump())
     assert (sampler.plan(mode, 0).z0 != sampler.plan(mode, 1).z0).all()
 

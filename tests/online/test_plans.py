@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from gac_ros.online.plans import candidate_plans, choose_plan, following, trial_count
+from gac_ros.online.plans import candidate_plans, following, rank_plans, trial_count
 from tests.toy import untrained_checkpoint
 
 
@@ -18,7 +18,8 @@ def test_the_best_plan_is_left_and_bad_ones_are_tried_the_least() -> None:
         tried.append((index, tuple(seeds)))
         return [worth[index] + seed % 2 for seed in seeds]
 
-    assert choose_plan(8, 2, range(100), trial) == 3
+    order = rank_plans(8, 2, range(100), trial)
+    assert order == [3, 5, 1, 7, 2, 4, 0, 6]
     assert [sum(index == k for index, _ in tried) for k in (3, 5, 1, 6)] == [3, 3, 2, 1]
     assert sum(len(seeds) for _, seeds in tried) == trial_count(8, 2)
     # All plans of a heat run on the same starts, and no heat on those of another.
@@ -26,21 +27,24 @@ def test_the_best_plan_is_left_and_bad_ones_are_tried_the_least() -> None:
 
 
 def test_equals_are_left_in_the_order_of_the_model() -> None:
-    assert choose_plan(5, 1, range(10), lambda index, seeds: [0.0] * len(seeds)) == 0
+    assert rank_plans(5, 1, range(10), lambda index, seeds: [0.0] * len(seeds))[:2] == [0, 1]
     assert trial_count(5, 1) == 5 + 2
 
 
 def test_the_candidate_follows_the_chosen_plan_exactly() -> None:
     checkpoint = untrained_checkpoint("pointmaze_umaze")
-    chosen = checkpoint.best_plans[2]
-    candidate = following(checkpoint, chosen)
-    assert len(candidate.best_plans) == len(checkpoint.best_plans)
+    tried = torch.stack((checkpoint.best_plans[2], checkpoint.best_plans.mean(0)))
+    candidate = following(checkpoint, tried)
+    assert torch.equal(candidate.best_plans[:2], tried)
+    assert len(candidate.best_plans) == len(checkpoint.best_plans) + 1
     plan = candidate.make_planner().plan("exploit", 0)
-    assert torch.equal(torch.from_numpy(plan.z0), chosen)
+    assert torch.equal(torch.from_numpy(plan.z0), tried[0])
 
 
 def test_means_of_the_first_plans_are_tried_beside_single_ones() -> None:
     best = torch.arange(5.0)[:, None, None]
     plans = candidate_plans(best, 6).flatten()
     assert plans.tolist() == [0.5, 1.5, 0.0, 1.0, 2.0, 3.0]
+    former = torch.full((1, 1), 9.0)
+    assert candidate_plans(best, 3, former).flatten().tolist() == [9.0, 0.5, 1.5]
     assert candidate_plans(best[:1], 6).flatten().tolist() == [0.0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from gac_ros.online.trainer import KnownPlansTrainer
@@ -34,3 +35,26 @@ def test_without_known_plans_it_is_the_trainer() -> None:
     arguments = (toy_buffer(), toy_embodiment(), small_config())
     plain = weights(Trainer(*arguments, seed=0))
     assert torch.equal(plain, weights(KnownPlansTrainer(*arguments, seed=0, known={})))
+
+
+def test_merit_decides_what_is_drawn_and_whose_plans_are_best() -> None:
+    buffer = toy_buffer()
+    merit = np.zeros(len(buffer))
+    merit[[3, 8]] = 0.5, 1.0
+    config = small_config(return_weighting=1.0, batch_episodes=2, best_plans=2, mode_steps=0)
+    trainer = KnownPlansTrainer(buffer, toy_embodiment(), config, seed=0, known={}, merit=merit)
+    before = trainer.chains.clone()
+    trainer.step()
+    moved = (trainer.chains != before).flatten(1).any(1)
+    assert moved.nonzero().flatten().tolist() == [3, 8]
+    best = trainer.checkpoint().best_plans
+    assert torch.equal(best, trainer.chains[[8, 3]])
+
+
+def test_without_any_merit_it_is_the_trainer() -> None:
+    arguments = (toy_buffer(), toy_embodiment(), small_config())
+    none = KnownPlansTrainer(*arguments, seed=0, known={}, merit=np.zeros(len(toy_buffer())))
+    plain = Trainer(*arguments, seed=0)
+    for trainer in (none, plain):
+        trainer.step()
+    assert torch.equal(none.checkpoint().best_plans, plain.checkpoint().best_plans)
