@@ -92,12 +92,18 @@ class RobotEpisodes:
                 continue
             episode, problem = self._judge(row)
             if episode is None:
-                self._say(row.episode_id, f"{row.episode_id}: skipped: {problem}")
+                self.say_once(row.episode_id, f"{row.episode_id}: skipped: {problem}")
             elif (wanted is None or wanted(episode)) and self._copy(row.path, into):
                 self._settled.update((row.path.name, row.episode_id))
                 del self._judged[row.digest]
                 taken.append(episode)
         return taken
+
+    def say_once(self, topic: str, words: str) -> None:
+        """Say something of an episode or the folder, once."""
+        if (topic, words) not in self._told:
+            self._told.add((topic, words))
+            self.watch.say(words)
 
     def looks(self, what: Callable[[], str]) -> Iterator[None]:
         """Come back again and again, with a pause between.
@@ -113,20 +119,14 @@ class RobotEpisodes:
                 said = time.monotonic()
             self._rest()
 
-    def _say(self, topic: str, words: str) -> None:
-        """Say something of an episode or the folder, once."""
-        if (topic, words) not in self._told:
-            self._told.add((topic, words))
-            self.watch.say(words)
-
     def _rows(self) -> list[EpisodeSummaryRow]:
         if not self.folder.is_dir():
-            self._say("folder", f"{self.folder}: is not there yet")
+            self.say_once("folder", f"{self.folder}: is not there yet")
             return []
         try:
             return list_episodes(self.folder)
         except GacError as error:
-            self._say("folder", str(error))
+            self.say_once("folder", str(error))
             return []
 
     def _judge(self, row: EpisodeSummaryRow) -> tuple[Episode | None, str]:
@@ -167,7 +167,7 @@ class RobotEpisodes:
         except OSError as error:
             shutil.rmtree(aside, ignore_errors=True)
             if not bag.is_dir():
-                self._say(bag.name, f"{bag.name}: was removed before it could be taken")
+                self.say_once(bag.name, f"{bag.name}: was removed before it could be taken")
                 return False
             # Of many files that could not be copied, the first says why.
             reason = error.args[0][0][2] if isinstance(error, shutil.Error) else error.strerror
@@ -193,6 +193,11 @@ class RobotCollection:
     def collect(self, name: str, folder: Path, count: int, exploration: dict[str, float]) -> None:
         """See `Collect`."""
         self._deployment.change(partial(explore_with, settings=exploration))
+        self._robot.say_once(
+            "controller",
+            f"parameters of the robot's controller: deployment:={self._deployment.directory} "
+            f"mode:=auto record.directory:={self._robot.folder.absolute()}",
+        )
         # A damaged copy is no episode, and another one takes its place.
         there = sum(row.usable for row in list_episodes(folder)) if folder.is_dir() else 0
         if there >= count:

@@ -216,6 +216,7 @@ def test_collecting_waits_for_a_folder_that_is_away_and_says_so(
     assert names(into) == ["a", "b"]
     assert next(pauses, None) is None
     assert deployment.read().exploration == {"explore_raise": 3.0}
+    assert "mode:=auto" in watch.said.pop(0)
     assert watch.said == [
         f"{folder}: is not there yet",
         f"waiting for 2 more episodes in the robot's folder {folder}",
