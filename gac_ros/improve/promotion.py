@@ -84,10 +84,18 @@ class Promotion:
     def go_live(self, number: int, name: str, candidate: Path, why: str) -> LiveResult:
         """As `take_over`, recording below the run's folder `name`; `number` decides the seeds."""
         named = name_checkpoint(candidate)
-        offer = partial(deployment.offer, candidate=named, why=why)
-        state = self._folder.change(
-            lambda state: state if _entries(state, named, ("offered",)) else offer(state)
-        )
+
+        def offer(state: DeploymentState) -> DeploymentState:
+            if _entries(state, named, ("offered",)):
+                return state
+            if state.stage == "trial":
+                raise ConfigurationError(
+                    f"{self._folder.directory}: {state.acting.path} is on trial; let that end, "
+                    "then continue with --resume"
+                )
+            return deployment.offer(state, named, why)
+
+        state = self._folder.change(offer)
         episodes = self._out / name / "live"
         done = len(self._recorded(episodes))
         first = number * _LIVE_STARTS + done

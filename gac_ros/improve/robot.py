@@ -25,7 +25,8 @@ from gac_ros.episode import Episode
 from gac_ros.errors import GacError, OutputError
 from gac_ros.online.request import Watch
 
-_PERIOD = 1.0  # seconds between two looks
+_PERIOD = 1.0  # seconds between two looks, at least
+_SHARE = 0.1  # of the time that looking may take, however many episodes there are
 _REMINDER = 600.0  # seconds until it is said again what is waited for
 _TAKING = ".taking"
 _UNDER_WAY = ("recording", "unfinished")
@@ -40,7 +41,7 @@ class RobotEpisodes:
         out: folder of the run.
         known: names of bags that are never taken; asked when the first are looked for.
         watch: told what is skipped, and why.
-        rest: the pause between two looks; None: a second.
+        rest: pauses for so many seconds.
     """
 
     def __init__(
@@ -50,14 +51,14 @@ class RobotEpisodes:
         out: Path,
         known: Callable[[], set[str]],
         watch: Watch,
-        rest: Callable[[], None] | None = None,
+        rest: Callable[[float], None] = time.sleep,
     ) -> None:
         self.folder = folder
         self.watch = watch
         self._embodiment = embodiment
         self._out = out
         self._ask_known = known
-        self._rest = rest or partial(time.sleep, _PERIOD)
+        self._rest = rest
         self._told: set[tuple[str, str]] = set()
         # By the bag's content: a label that is added makes it another.
         self._judged: dict[str, tuple[Episode | None, str]] = {}
@@ -113,11 +114,13 @@ class RobotEpisodes:
         """
         said = -math.inf
         while True:
+            began = time.monotonic()
             yield
+            taken = time.monotonic() - began
             if time.monotonic() - said > _REMINDER:
                 self.watch.say(f"waiting for {what()} in the robot's folder {self.folder}")
                 said = time.monotonic()
-            self._rest()
+            self._rest(max(_PERIOD, taken / _SHARE))
 
     def _rows(self) -> list[EpisodeSummaryRow]:
         if not self.folder.is_dir():

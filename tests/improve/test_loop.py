@@ -9,7 +9,7 @@ import pytest
 
 from gac_ros.checkpoint import load_checkpoint, save_checkpoint
 from gac_ros.cli.app import main
-from gac_ros.deployment.folder import DeploymentFolder
+from gac_ros.deployment.folder import DeploymentFolder, name_checkpoint
 from gac_ros.errors import ConfigurationError
 from gac_ros.improve.config import ImproveConfig
 from gac_ros.improve.loop import run_improve
@@ -96,6 +96,18 @@ def test_a_circle_killed_while_a_candidate_is_live_goes_on(
         for folder in (out, whole)
     ]
     assert events[0] == events[1]
+
+
+def test_a_candidate_waits_for_the_trial_of_another(first: Path, tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"episodes": 1})
+    folder = DeploymentFolder(tmp_path / "run" / "deployment")
+    folder.begin(name_checkpoint(first), CONFIG.deployment)
+    folder.change(lambda state: state.model_copy(update={"stage": "trial"}))
+    with pytest.raises(ConfigurationError, match=r"is on trial.*--resume"):
+        improve(tmp_path / "run", first, config=config)
+    folder.change(lambda state: state.model_copy(update={"stage": "steady"}))
+    rounds = improve(tmp_path / "run", first, config=config, resume=True)
+    assert rounds[1].live is not None
 
 
 def test_the_deployment_of_another_run_is_not_taken(first: Path, tmp_path: Path) -> None:

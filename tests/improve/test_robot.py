@@ -210,7 +210,7 @@ def test_collecting_waits_for_a_folder_that_is_away_and_says_so(
     )
     deployment = DeploymentFolder(tmp_path / "deployment")
     deployment.begin(name_checkpoint(first), CONFIG.deployment)
-    robot = robot_episodes(folder, tmp_path / "run", watch, rest=lambda: next(pauses)())
+    robot = robot_episodes(folder, tmp_path / "run", watch, rest=lambda seconds: next(pauses)())
     into = tmp_path / "run" / "round-01" / "episodes"
     RobotCollection(robot, deployment).collect("round 1", into, 2, {"explore_raise": 3.0})
     assert names(into) == ["a", "b"]
