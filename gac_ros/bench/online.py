@@ -15,6 +15,7 @@ from typing import Any
 from gac_ros.bench.markdown import markdown_table
 from gac_ros.bench.provenance import commit, processor, versions
 from gac_ros.errors import ConfigurationError, EpisodeError
+from gac_ros.evaluation.intervals import mean_interval
 from gac_ros.files import write_text
 from gac_ros.online.plot import plot_rounds
 from gac_ros.online.report import COLUMNS, row, with_interval
@@ -34,12 +35,14 @@ class OnlineRecord:
         name: of the file.
         command: what the user typed.
         config: settings.
+        seed: of its starts, plans and trainings.
         rounds: those that are complete.
     """
 
     name: str
     command: str
     config: dict[str, Any]
+    seed: int
     rounds: tuple[RoundResult, ...]
 
     @property
@@ -101,7 +104,13 @@ def read_records(results: Path) -> list[OnlineRecord]:
                 for entry in content["rounds"]
             ]
             records.append(
-                OnlineRecord(path.stem, content["command"], content["config"], tuple(rounds))
+                OnlineRecord(
+                    path.stem,
+                    content["command"],
+                    content["config"],
+                    int(content["seed"]),
+                    tuple(rounds),
+                )
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise EpisodeError(f"{path}: is damaged; make it again or remove it") from error
@@ -128,12 +137,22 @@ def write_figures(results: Path, page: Path) -> None:
         ) from error
     plot_rounds({record.name: list(record.rounds) for record in records}, results / PICTURE)
     folder = results.relative_to(page.parent) if results.is_relative_to(page.parent) else results
-    lines = [BEGIN, "", *_summary(records), *_details(records, folder), END]
+    tables = [*_summary(records), *_comparisons(records)]
+    lines = [BEGIN, "", *tables, *_details(records, folder), END]
     write_text(page, before + "\n".join(lines) + after)
 
 
 def _summary(records: Sequence[OnlineRecord]) -> Iterator[str]:
-    headings = ("run", "collected", "of", "at first", "at last", "best round", "collected mean")
+    headings = (
+        "run",
+        "collected",
+        "of",
+        "at first",
+        "at last",
+        "rise (95 %)",
+        "best round",
+        "collected mean",
+    )
     rows = []
     for record in records:
         first, last = record.rounds[0], record.rounds[-1]
@@ -141,9 +160,61 @@ def _summary(records: Sequence[OnlineRecord]) -> Iterator[str]:
         returns = [v for r in record.rounds if r.collection for v in r.collection.returns]
         mean = f"{sum(returns) / len(returns):.1f}" if returns else "–"
         cells = [record.name, str(record.collected), str(record.wanted)]
-        cells += [with_interval(r.exploitation) for r in (first, last, best)]
-        rows.append([*cells, mean])
+        exploited = [with_interval(r.exploitation) for r in (first, last, best)]
+        rows.append([*cells, *exploited[:2], _difference(first, last), exploited[2], mean])
     yield from markdown_table(headings, rows)
+
+
+def _comparisons(records: Sequence[OnlineRecord]) -> Iterator[str]:
+    """Exploring against the other strategies, where nothing but the strategy differs."""
+    rows = []
+    for record in records:
+        if record.config.get("collect") != "explore":
+            continue
+        for other in records:
+            if other.config.get("collect") == "explore" or not _comparable(record, other):
+                continue
+            equal = [
+                (mine, theirs)
+                for mine in record.rounds
+                for theirs in other.rounds
+                if mine.episodes == theirs.episodes
+            ]
+            if len(equal) > 1:
+                mine, theirs = equal[-1]
+                exploited = [with_interval(r.exploitation) for r in (mine, theirs)]
+                names = [record.name, other.name, str(mine.episodes)]
+                rows.append([*names, *exploited, _difference(theirs, mine)])
+    if rows:
+        headings = (
+            "exploring",
+            "against",
+            "episodes",
+            "exploring's",
+            "the other's",
+            "ahead (95 %)",
+        )
+        yield from markdown_table(headings, rows)
+
+
+def _comparable(one: OnlineRecord, other: OnlineRecord) -> bool:
+    def begin(record: OnlineRecord) -> tuple[Any, ...]:
+        config = {k: v for k, v in record.config.items() if k not in ("collect", "episodes")}
+        return record.seed, record.rounds[0].incumbent_digest, config
+
+    return begin(one) == begin(other)
+
+
+def _difference(before: RoundResult, after: RoundResult) -> str:
+    """Mean difference on the same reporting starts, and its 95 % interval."""
+    if before.exploitation is None or after.exploitation is None:
+        return "–"
+    pairs = zip(before.exploitation.returns, after.exploitation.returns, strict=True)
+    differences = [later - earlier for earlier, later in pairs]
+    mean, interval = sum(differences) / len(differences), mean_interval(differences)
+    if interval is None:
+        return f"{mean:+.1f}"
+    return f"{mean:+.1f} ({interval[0]:.1f} to {interval[1]:.1f})"
 
 
 def _exploited(result: RoundResult) -> float:

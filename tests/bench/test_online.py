@@ -19,7 +19,7 @@ EXPLOITATION = {
 }
 
 
-def write_run(folder: Path, *, mean: float) -> Path:
+def write_run(folder: Path, *, mean: float, collect: str = "explore") -> Path:
     first = {
         "round": 0,
         "collection": None,
@@ -45,14 +45,20 @@ def write_run(folder: Path, *, mean: float) -> Path:
         "reach": 1.0,
         "reached_share": 0.0,
     }
-    better = {**EXPLOITATION, "return_mean": mean, "return_ci95": [mean - 3.0, mean + 3.0]}
+    returns = [mean - 2.0, mean + 1.0]
+    better = {
+        **EXPLOITATION,
+        "returns": returns,
+        "return_mean": mean,
+        "return_ci95": [mean - 3.0, mean + 3.0],
+    }
     second = {**first, "round": 1, "collection": collection, "exploitation": better, "episodes": 2}
     run = {
         "command_line": "gac online --out run",
         "seed": 0,
         "robot": "toy",
         "keep": "all",
-        "config": {"episodes": 4},
+        "config": {"episodes": 4, "collect": collect},
     }
     folder.mkdir(parents=True)
     (folder / "results.json").write_text(json.dumps({"run": run, "rounds": [first, second]}))
@@ -77,6 +83,29 @@ def test_figures_go_between_the_markers_and_nothing_else_changes(tmp_path: Path)
     # From the files alone the same page comes out.
     assert main(["bench", "online", *options]) == 0
     assert page.read_text() == text
+
+
+def test_exploring_is_compared_with_runs_that_differ_in_nothing_else(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    page, results = tmp_path / "page.md", tmp_path / "results"
+    page.write_text("<!-- figures: begin -->\n<!-- figures: end -->\n")
+    runs = [
+        write_run(tmp_path / name, mean=mean, collect=name)
+        for name, mean in (("explore", 9.5), ("exploit", 4.5), ("prior", 3.5))
+    ]
+    content = (runs[2] / "results.json").read_text()
+    (runs[2] / "results.json").write_text(content.replace('"seed": 0', '"seed": 1'))
+    options = ["--results", str(results), "--page", str(page)]
+    assert main(["bench", "online", *map(str, runs), *options]) == 0
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in page.read_text().split("\n")
+    ]
+    compared = [row for row in rows if row[:2] == ["explore", "exploit"]]
+    # Two starts; exploring is five ahead on either.
+    assert compared == [["explore", "exploit", "2", "9.5 ± 3.0", "4.5 ± 3.0", "+5.0 (5.0 to 5.0)"]]
+    assert not any(row[:2] == ["explore", "prior"] for row in rows)
+    rises = [row[5] for row in rows if len(row) == 8 and row[0] == "explore"]
+    assert rises == ["+7.0 (0.6 to 13.4)"]
 
 
 def test_a_page_without_markers_and_a_folder_without_a_run_are_refused(
