@@ -60,7 +60,7 @@ def hold(bags: Iterable[Path], run: Path) -> Iterator[None]:
         leases: list[Path] = []
         for directory, names in by_folder.items():
             with suppress(OSError):
-                leases.append(_take(stack, directory, owner, names))
+                leases.append(_take(stack, directory, owner, {"bags": sorted(names)}))
         for directory, names in by_folder.items():
             for name in names:
                 if not (directory / name).exists():
@@ -69,6 +69,45 @@ def hold(bags: Iterable[Path], run: Path) -> Iterator[None]:
         for lease in leases:
             with suppress(OSError):
                 lease.unlink()
+
+
+class HoldOnTheRest:
+    """A run's hold on every bag of a folder but some, those that are still to come included.
+
+    It stays, for some days, when the process ends without releasing it.
+
+    Args:
+        directory: the buffer directory.
+        run: folder of the run.
+    """
+
+    def __init__(self, directory: Path, run: Path) -> None:
+        self._directory = directory
+        self._run = str(Path(run).absolute())
+        self._stack: ExitStack | None = None
+        self._lease: Path | None = None
+
+    def renew(self, all_but: Iterable[str]) -> None:
+        """Hold all bags but those of these names, from now on.
+
+        Raises:
+            OSError: the directory cannot be written.
+        """
+        with ExitStack() as stack:
+            content = {"all_but": sorted(all_but)}
+            self._lease = _take(stack, self._directory, self._run, content, kind="rest")
+            kept = stack.pop_all()
+        if self._stack is not None:
+            self._stack.close()
+        self._stack = kept
+
+    def release(self) -> None:
+        """Hold nothing any more."""
+        if self._lease is not None and self._stack is not None:
+            with suppress(OSError):
+                self._lease.unlink()
+            self._stack.close()
+            self._lease = self._stack = None
 
 
 def held_bags(directory: Path, now: float | None = None) -> dict[str, Hold]:
@@ -88,7 +127,8 @@ def held_bags(directory: Path, now: float | None = None) -> dict[str, Hold]:
             elif lease.stat().st_mtime < now - GRACE:
                 continue
             content = json.loads(lease.read_bytes())
-            found = {str(name): Hold(str(content["run"]), running) for name in content["bags"]}
+            bags = content["bags"] if "bags" in content else _others(directory, content["all_but"])
+            found = {str(name): Hold(str(content["run"]), running) for name in bags}
         except (OSError, ValueError, TypeError, KeyError):
             continue  # gone meanwhile, or no lease
         held |= {name: each for name, each in found.items() if name not in held or running}
@@ -121,9 +161,17 @@ def holders_kept_out(directory: Path, *, wait: bool) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def _take(stack: ExitStack, directory: Path, owner: str, names: Sequence[str]) -> Path:
+def _others(directory: Path, names: Sequence[str]) -> set[str]:
+    present = {entry.name for entry in directory.iterdir() if not entry.name.startswith(".")}
+    return present - set(names)
+
+
+def _take(
+    stack: ExitStack, directory: Path, owner: str, content: dict[str, list[str]], kind: str = ""
+) -> Path:
+    """Write a lease and keep its lock; a run may have one of each kind in a folder."""
     folder = directory / FOLDER
-    stem = hashlib.sha256(owner.encode()).hexdigest()[:16]
+    stem = hashlib.sha256((owner + kind).encode()).hexdigest()[:16]
     lease = folder / f"{stem}-{os.getpid()}.json"
     with holders_kept_out(directory, wait=True):
         making = lease.with_suffix(".new")
@@ -131,7 +179,7 @@ def _take(stack: ExitStack, directory: Path, owner: str, names: Sequence[str]) -
         try:
             # Locked before it can be seen; the lock is the file's, whatever its name.
             try_lock(stream)
-            stream.write(json.dumps({"run": owner, "bags": sorted(names)}).encode())
+            stream.write(json.dumps({"run": owner, **content}).encode())
             stream.flush()
             for old in folder.glob(f"{stem}-*.json"):
                 if not is_locked(old):

@@ -54,7 +54,10 @@ def run_improve(request: OnlineRequest, directory: Path, watch: Watch) -> list[R
         watch.say("no gate: every candidate goes live; shadow, trial and rollback are the guard")
     collect = None if robot is None else RobotCollection(robot, DeploymentFolder(directory))
     promotion = _promotion(request, directory, watch, robot)
-    return run_online(request, watch, promotion, collect)
+    rounds = run_online(request, watch, promotion, collect)
+    if robot is not None:
+        robot.release()
+    return rounds
 
 
 def check_robot(request: OnlineRequest) -> None:
@@ -151,7 +154,10 @@ def judge_candidate(
     if not gate.accepted:
         promotion.refused(candidate, gate.words)
         return gate, None
-    return gate, promotion.go_live(_FIRST_LIVE + number, name, candidate, gate.words)
+    live = promotion.go_live(_FIRST_LIVE + number, name, candidate, gate.words)
+    if robot is not None:
+        robot.release()
+    return gate, live
 
 
 def _promotion(

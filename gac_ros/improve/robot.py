@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from functools import cached_property, partial
 from pathlib import Path
 
+from gac_ros.buffer.leases import HoldOnTheRest
 from gac_ros.buffer.reader import read_episode
 from gac_ros.buffer.rows import EpisodeSummaryRow
 from gac_ros.buffer.summary import list_episodes
@@ -59,6 +60,8 @@ class RobotEpisodes:
         self._out = out
         self._ask_known = known
         self._rest = rest
+        self._hold: HoldOnTheRest | None = None
+        self._held_but: frozenset[str] | None = None
         self._told: set[tuple[str, str]] = set()
         # By the bag's content: a label that is added makes it another.
         self._judged: dict[str, tuple[Episode | None, str]] = {}
@@ -86,7 +89,9 @@ class RobotEpisodes:
             OutputError: the run's folder cannot be written.
         """
         taken: list[Episode] = []
-        for row in self._rows():
+        rows = self._rows()
+        self._hold_the_rest()
+        for row in rows:
             if most is not None and len(taken) >= most:
                 break
             if row.state in _UNDER_WAY or self._settled & {row.path.name, row.episode_id}:
@@ -98,7 +103,16 @@ class RobotEpisodes:
                 self._settled.update((row.path.name, row.episode_id))
                 del self._judged[row.digest]
                 taken.append(episode)
+        if taken:
+            self._hold_the_rest()
         return taken
+
+    def release(self) -> None:
+        """Let the robot's retention have what was not taken: the run needs no more."""
+        self._hold_the_rest()  # replaces what a killed process left
+        if self._hold is not None:
+            self._hold.release()
+            self._hold = None
 
     def say_once(self, topic: str, words: str) -> None:
         """Say something of an episode or the folder, once."""
@@ -121,6 +135,23 @@ class RobotEpisodes:
                 self.watch.say(f"waiting for {what()} in the robot's folder {self.folder}")
                 said = time.monotonic()
             self._rest(max(_PERIOD, taken / _SHARE))
+
+    def _hold_the_rest(self) -> None:
+        """Have retention leave alone what was not taken yet, also while nobody looks."""
+        settled = frozenset(self._settled)
+        if settled == self._held_but or not self.folder.is_dir():
+            return
+        hold = self._hold or HoldOnTheRest(self.folder, self._out)
+        try:
+            hold.renew(settled)
+        except OSError as error:
+            self.say_once(
+                "hold",
+                f"{self.folder}: cannot be written ({error.strerror}), so that the controller's "
+                "retention may remove episodes before they are taken",
+            )
+        else:
+            self._hold, self._held_but = hold, settled
 
     def _rows(self) -> list[EpisodeSummaryRow]:
         if not self.folder.is_dir():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -44,6 +46,7 @@ from tests.toy import untrained_checkpoint
 
 pytestmark = pytest.mark.usefixtures("signals_as_before")
 CONFIG = SIMULATED.model_copy(update={"collector": "incumbent"})
+NOTHING = RetentionPolicy(max_episodes=0, keep_best=0, keep_newest=0)
 PAIRS = CONFIG.model_copy(update={"round_episodes": 2})
 ARM = embodiment(**{"return": {"source": "label"}})
 TRIAL = CONFIG.deployment.shadow_episodes + CONFIG.deployment.trial_episodes
@@ -134,11 +137,37 @@ def test_what_was_taken_outlives_retention_and_a_change_of_label(
     robot = robot_episodes(robot_folder, tmp_path / "run", Talking())
     taken = robot.take(folder, 2)
     label_episode(robot_folder / names(robot_folder)[0], Label(episode_return=1e6))
-    prune(robot_folder, RetentionPolicy(max_episodes=0, keep_best=0, keep_newest=0))
+    prune(robot_folder, NOTHING)
+    # What comes while nobody looks is held as well, until the run is done.
+    record(robot_folder, "f", robot=ARM, episode_return=0.0)
+    prune(robot_folder, NOTHING)
+    assert names(robot_folder) == ["c", "d", "e", "f"]
+    assert ids(robot.take(folder, 2)) == ["c", "d"]
+    prune(robot_folder, NOTHING)
+    assert names(robot_folder) == ["e", "f"]
+    robot.release()
+    prune(robot_folder, NOTHING)
     assert names(robot_folder) == []
     left = list_episodes(folder)
-    assert [row.state for row in left] == ["complete", "complete"]
-    assert [row.episode_return for row in left] == [e.episode_return for e in taken]
+    assert [row.state for row in left] == ["complete"] * 4
+    assert [row.episode_return for row in left[:2]] == [e.episode_return for e in taken]
+
+
+def test_what_a_killed_trainer_has_not_taken_is_held_until_it_resumes(
+    robot_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run" / "round-01" / "episodes"
+    context = multiprocessing.get_context("fork")
+    robot = robot_episodes(robot_folder, tmp_path / "run", Talking())
+    process = context.Process(target=lambda: (robot.take(folder, 1), os._exit(1)))
+    process.start()
+    process.join()
+    prune(robot_folder, NOTHING)
+    assert names(robot_folder) == ["b", "c", "d", "e"]
+    robot = robot_episodes(robot_folder, tmp_path / "run", Talking())
+    assert ids(robot.take(folder)) == ["b", "c", "d", "e"]
+    prune(robot_folder, NOTHING)
+    assert names(robot_folder) == []
 
 
 def test_what_cannot_be_learned_from_is_skipped_and_told_once(
