@@ -124,14 +124,18 @@ class Experience:
         """Returns of all episodes, in the order in which they were taken in."""
         return [e.episode_return for e in self._episodes if e.episode_return is not None]
 
-    def proven(self, plans: dict[str, Tensor]) -> dict[str, Tensor]:
+    def proven(self, plans: dict[str, Tensor], merit: NDArray[np.float64]) -> dict[str, Tensor]:
         """Those of `plans` whose episode went better than most that began like it.
 
         What went wrong under a plan is not what the actor should learn to do under it: where it
         stood still it would be taught to stand still.
+
+        Args:
+            plans: by episode id.
+            merit: of all episodes (N,).
         """
-        merit = dict(zip(self._ids, self.merit(), strict=True))
-        return {name: plan for name, plan in plans.items() if merit[name] > _PROVEN}
+        by_id = dict(zip(self._ids, merit, strict=True))
+        return {name: plan for name, plan in plans.items() if by_id[name] > _PROVEN}
 
     def merit(self) -> NDArray[np.float64]:
         """How well each episode went for where it began (N,), see `gac_ros.online.merit`."""

@@ -6,7 +6,7 @@ round counts once its `round.json` is written.
 
     run.json                 what is run
     round-00/training/       the first model, unless the run was given one
-    round-01/collector/      the learner with the planner that collects
+    round-01/collector/      the candidate before, with the planner that collects
     round-01/episodes/       the bags
     round-01/training/       the fine-tuning, child of the learner before
     round-01/round.json      figures
@@ -276,6 +276,7 @@ class _Run:
         """A trainer on all episodes; with a learner, its child."""
         experience = self._experience
         parent, chains = None, {}
+        merit = experience.merit()
         known = experience.plans if self._config.new_chains == "held" else {}
         if learner is not None:
             parent = load_checkpoint(learner, self._request.device)
@@ -288,8 +289,8 @@ class _Run:
         elif self._config.new_chains == "held":
             chains = {**experience.interrupted, **chains}
         elif self._config.new_chains == "proven":
-            chains = {**experience.proven(experience.interrupted), **chains}
-            known = experience.proven(experience.plans)
+            chains = {**experience.proven(experience.interrupted, merit), **chains}
+            known = experience.proven(experience.plans, merit)
         return KnownPlansTrainer(
             experience.buffer(),
             self._embodiment,
@@ -300,7 +301,7 @@ class _Run:
             parent_chains=chains,
             emphasis=experience.emphasis(self._config.online_share),
             known=known,
-            merit=experience.merit() if self._config.by_merit else None,
+            merit=merit if self._config.by_merit else None,
         )
 
     def _train(self, trainer: Trainer, number: int, name: str) -> Path:

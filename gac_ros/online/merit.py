@@ -29,9 +29,12 @@ def merits(starts: NDArray[np.floating], returns: NDArray[np.float64]) -> NDArra
     if count < 2:
         return np.zeros(count)
     neighbours = min(count - 1, max(_FEWEST_NEIGHBOURS, math.isqrt(count)))
-    distances = np.square(starts[:, None] - starts[None]).sum(-1)
-    np.fill_diagonal(distances, np.inf)
-    # Of starts that are equally near, all count.
-    farthest = np.partition(distances, neighbours - 1, axis=1)[:, neighbours - 1, None]
-    near = distances <= farthest
-    return (near & (returns < returns[:, None])).sum(axis=1) / near.sum(axis=1)
+    shares = np.empty(count)
+    # Start by start, as all distances at once would fill the memory.
+    for row in range(count):
+        distances = np.square(starts - starts[row]).sum(axis=1)
+        distances[row] = np.inf
+        # Of starts that are equally near, all count.
+        near = distances <= np.partition(distances, neighbours - 1)[neighbours - 1]
+        shares[row] = (returns[near] < returns[row]).mean()
+    return shares

@@ -59,7 +59,7 @@ def test_only_plans_of_episodes_above_most_are_proven(episodes: Path) -> None:
     # Of so few episodes, all the others count as begun alike.
     median = float(np.median(experience.returns))
     plans = {name: torch.full((1, 1), value) for name, value in returns.items()}
-    proven = experience.proven(plans)
+    proven = experience.proven(plans, experience.merit())
     assert set(proven) == {name for name, value in returns.items() if value > median}
     assert 0 < len(proven) < len(plans)
     assert all(proven[name] is plans[name] for name in proven)
