@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gac_ros.training.modes import find_modes
 from gac_ros.training.trainer import StepReport, Trainer
 
 
@@ -66,17 +65,4 @@ class KnownPlansTrainer(Trainer):
             return super()._best_plans(starts)
         # Among equals, the higher return.
         order = np.lexsort((-self._returns.cpu().numpy(), -self._merit))
-        rows = order[: self.config.best_plans]
-        index = torch.from_numpy(rows)
-        # Random states of its own, so that saving changes nothing.
-        rng, self._rng = self._rng, np.random.default_rng(self.seed + 2)
-        try:
-            return find_modes(
-                self.model,
-                self.chains[index].to(self.device),
-                self._returns[index.to(self.device)],
-                lambda: self._draw_windows(rows),
-                steps=self.config.mode_steps,
-            )
-        finally:
-            self._rng = rng
+        return self._modes(order[: self.config.best_plans])

@@ -446,22 +446,26 @@ class Trainer:
             return value.argsort(descending=True, stable=True)
 
         rows = best_first(self.chains.to(self.device))[: self.config.best_plans]
-        chains = self.chains.to(self.device)[rows]
         if not self._samples_plans:
-            return chains
+            return self.chains.to(self.device)[rows]
+        modes = self._modes(rows.cpu().numpy())
+        return modes[best_first(modes)]
+
+    def _modes(self, rows: NDArray[np.int64]) -> Tensor:
+        """Modes (K, N, D) of the posteriors of these episodes (K,), in their order."""
+        index = torch.from_numpy(rows)
         # Random states of its own, so that saving changes nothing.
         rng, self._rng = self._rng, np.random.default_rng(self.seed + 2)
         try:
-            modes = find_modes(
+            return find_modes(
                 self.model,
-                chains,
-                self._returns[rows],
-                lambda: self._draw_windows(rows.cpu().numpy()),
+                self.chains[index].to(self.device),
+                self._returns[index.to(self.device)],
+                lambda: self._draw_windows(rows),
                 steps=self.config.mode_steps,
             )
         finally:
             self._rng = rng
-        return modes[best_first(modes)]
 
 
 def _return_weights(returns: NDArray[np.float64], power: float) -> NDArray[np.float64]:
