@@ -18,6 +18,7 @@ from torch import Tensor
 
 from gac_ros.errors import ConfigurationError, EpisodeError
 from gac_ros.exploration import Bursts
+from gac_ros.model.adam import Adam
 from gac_ros.model.gac import GacModel
 from gac_ros.model.langevin import sample_langevin
 from gac_ros.normalization import Normalizer
@@ -195,11 +196,10 @@ class Planner:
         # A copy is climbed: the optimiser writes in place, the start may be the checkpoint's own.
         start = self._exploit_start(generator).detach()
         z0 = start.clone().requires_grad_(True)
-        optimizer = torch.optim.Adam([z0], lr=self.config.exploit_rate)
+        adam = Adam(z0)
         for _ in range(self.config.exploit_steps):
-            optimizer.zero_grad()
-            (z0.grad,) = torch.autograd.grad(-self._exploit_objective(z0, start).sum(), z0)
-            optimizer.step()
+            (gradient,) = torch.autograd.grad(-self._exploit_objective(z0, start).sum(), z0)
+            adam.step(gradient, self.config.exploit_rate)
         with torch.no_grad():
             order = self._exploit_objective(z0, start).argsort(descending=True)
         return z0.detach()[order]

@@ -64,7 +64,7 @@ def load_robot(settings: Settings) -> LoadedRobot:
     policy.warm_up()
     _warm_up_codec(embodiment)
     planner = checkpoint.make_planner()
-    planner.plan("exploit", seed=0)  # the first plan takes seconds: PyTorch loads its optimisers
+    planner.plan("exploit", seed=0)  # the first plans take longer than later ones
     planner.plan("posterior", seed=0)
     if not settings.replanning.active:
         return LoadedRobot(embodiment, checkpoint, planner, GacActor(planner, policy, "exploit"))

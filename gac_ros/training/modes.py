@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from gac_ros.model.adam import Adam
 from gac_ros.model.gac import GacModel, TrajectoryWindows
 
 # Step size of the climb (Adam, in units of z0), falling to zero over its steps.
@@ -38,10 +39,9 @@ def find_modes(
         (B, N, D).
     """
     modes = chains.detach().clone().requires_grad_(True)
-    optimizer = torch.optim.Adam([modes], lr=_RATE)
+    adam = Adam(modes)
     for step in range(steps):
-        optimizer.param_groups[0]["lr"] = _RATE * (1.0 - step / steps)
         joint = model.log_joint(modes, draw_windows(), returns)
-        (modes.grad,) = torch.autograd.grad(-joint.total.sum(), modes)
-        optimizer.step()
+        (gradient,) = torch.autograd.grad(-joint.total.sum(), modes)
+        adam.step(gradient, _RATE * (1.0 - step / steps))
     return modes.detach()
