@@ -31,6 +31,7 @@ from gac_ros.cli import (
 )
 from gac_ros.cli.display import help_without_command
 from gac_ros.errors import GacError
+from gac_ros.garbage import no_search_at_the_end
 
 INTERRUPTED = 130
 _HELP = """\
@@ -93,6 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)
+    no_search_at_the_end()
     try:
         code = app(
             args=None if arguments is None else list(arguments),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from gac_ros.garbage import no_search_at_the_end, no_search_while_loading
 from gac_ros.nodes.signals import StopRequest
 
 _DESCRIPTION = """\
@@ -34,7 +35,9 @@ def main(args: list[str] | None = None) -> int:
     parser.parse_args(own)
     # PyTorch takes seconds to load: only after the signals are heeded, so that a Ctrl-C in the
     # meantime ends in an orderly way, too.
-    from gac_ros.nodes.process import run
+    with no_search_while_loading():
+        from gac_ros.nodes.process import run
+    no_search_at_the_end()
 
     return run(argv, stop)
 

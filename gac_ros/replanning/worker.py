@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from gac_ros.checkpoint import Checkpoint, load_checkpoint
 from gac_ros.errors import GacError
+from gac_ros.garbage import no_search_at_the_end
 from gac_ros.replanning.config import ReplanningConfig
 from gac_ros.replanning.process import LARGEST_MESSAGE, READY
 from gac_ros.replanning.replanner import Replanner
@@ -28,6 +29,7 @@ _NICENESS = 10
 def main() -> int:
     """Answer situations until the other end closes; returns the exit code."""
     settings = json.loads(sys.argv[2])
+    no_search_at_the_end()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends when the control loop has ended
     _behave_ordinarily()
     torch.set_num_threads(settings["threads"])
