@@ -1,4 +1,4 @@
-"""Runs of `gac online` and `gac improve` as files of their own, a table and a picture.
+"""Runs of `gac online`, `gac improve` and value-based methods: files, a table and a picture.
 
 The page keeps its prose: what stands between the two markers is rendered from the files.
 """
@@ -36,14 +36,21 @@ class OnlineRecord:
         command: what the user typed.
         config: settings.
         seed: of its starts, plans and trainings.
+        robot: its name.
+        data: the folders' names and which of their episodes it began with; None in older files.
         rounds: those that are complete.
+        training: gradient steps and their processor time since the run began, by round; empty
+            where the run did not count them.
     """
 
     name: str
     command: str
     config: dict[str, Any]
     seed: int
+    robot: str
+    data: tuple[Any, ...] | None
     rounds: tuple[RoundResult, ...]
+    training: tuple[dict[str, float], ...] = ()
 
     @property
     def wanted(self) -> int:
@@ -78,6 +85,8 @@ def keep_run(folder: Path, results: Path) -> Path:
         "seed": run["seed"],
         "robot": run["robot"],
         "keep": run["keep"],
+        "initial_data": [Path(path).name for path in run.get("initial_data", ())],
+        **{key: run[key] for key in ("training", "library") if key in run},
         "config": run["config"],
         "rounds": [{k: v for k, v in entry.items() if k not in _PATHS} for entry in rounds],
         "kept_at_commit": commit(),
@@ -109,12 +118,21 @@ def read_records(results: Path) -> list[OnlineRecord]:
                     content["command"],
                     content["config"],
                     int(content["seed"]),
+                    content["robot"],
+                    _data(content),
                     tuple(rounds),
+                    tuple(content.get("training", ())),
                 )
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise EpisodeError(f"{path}: is damaged; make it again or remove it") from error
     return records
+
+
+def _data(content: dict[str, Any]) -> tuple[Any, ...] | None:
+    if "initial_data" not in content:
+        return None
+    return (*content["initial_data"], content["keep"])
 
 
 def write_figures(results: Path, page: Path) -> None:
@@ -166,7 +184,10 @@ def _summary(records: Sequence[OnlineRecord]) -> Iterator[str]:
 
 
 def _comparisons(records: Sequence[OnlineRecord]) -> Iterator[str]:
-    """Exploring against the other strategies, where nothing but the strategy differs."""
+    """Exploring against the other strategies, where nothing but the strategy differs.
+
+    Value-based methods differ in all they do; robot, data, starts and episodes are the same.
+    """
     rows = []
     for record in records:
         if record.config.get("collect") != "explore":
@@ -198,11 +219,18 @@ def _comparisons(records: Sequence[OnlineRecord]) -> Iterator[str]:
 
 
 def _comparable(one: OnlineRecord, other: OnlineRecord) -> bool:
+    if "algorithm" in other.config:
+        return _circumstances(one) == _circumstances(other) and one.data in (None, other.data)
+
     def begin(record: OnlineRecord) -> tuple[Any, ...]:
         config = {k: v for k, v in record.config.items() if k not in ("collect", "episodes")}
         return record.seed, record.rounds[0].incumbent_digest, config
 
     return begin(one) == begin(other)
+
+
+def _circumstances(record: OnlineRecord) -> tuple[Any, ...]:
+    return record.seed, record.robot, record.config.get("evaluation_episodes")
 
 
 def _difference(before: RoundResult, after: RoundResult) -> str:
@@ -230,6 +258,10 @@ def _details(records: Sequence[OnlineRecord], folder: Path) -> Iterator[str]:
         yield from markdown_table(
             (*COLUMNS, "live"), [[*row(result), _live(result)] for result in record.rounds]
         )
+        if record.training:
+            done = record.training[-1]
+            yield f"{done['updates']:.0f} gradient steps, {done['cpu']:.0f} s of processor time."
+            yield ""
 
 
 def _live(result: RoundResult) -> str:

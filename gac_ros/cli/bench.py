@@ -12,6 +12,7 @@ from gac_ros.cli import (
     bench_control,
     bench_learning,
     bench_online,
+    bench_online_value_based,
     bench_planner,
     bench_plans,
     bench_replanning,
@@ -31,6 +32,7 @@ app.command("control")(bench_control.control)
 app.command("soak")(bench_control.soak)
 app.command("planner")(bench_planner.planner)
 app.command("online")(bench_online.online)
+app.command("online-value-based")(bench_online_value_based.online_value_based)
 app.command("plans")(bench_plans.plans)
 app.command("replanning")(bench_replanning.replanning)
 app.command("training")(bench_training.training)

@@ -167,9 +167,11 @@ class _Run:
         self._seconds = {}
         before = self._results[-1]
         learner, incumbent = self._out / before.learner, self._out / before.incumbent
+        assert before.next_reach is not None
         target = self._target(learner, before.next_reach)
         acts = self._out / (before.collector or before.learner)
         collection = self._collect(number, count, acts, target)
+        assert collection.reached_share is not None
         with self._timed("train"):
             trainer = self._trainer(self._config.finetune, learner, number)
             trained = self._train(trainer, number, f"round {number}: fine-tuning")

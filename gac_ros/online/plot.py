@@ -80,5 +80,6 @@ def _draw_collection(axes: Axes, rounds: list[RoundResult], name: str, colour: s
     episodes = [count for count, _ in collected]
     means = [collection.return_mean for _, collection in collected]
     axes.plot(episodes, means, marker="o", markersize=3, color=colour, label=name)
-    targets = [collection.target_mean for _, collection in collected]
-    axes.plot(episodes, targets, linestyle="--", linewidth=1, color=colour)
+    targets = [(count, c.target_mean) for count, c in collected if c.target_mean is not None]
+    if targets:
+        axes.plot(*zip(*targets, strict=True), linestyle="--", linewidth=1, color=colour)

@@ -43,9 +43,9 @@ def row(result: RoundResult) -> list[str]:
     else:
         cells += [
             f"{collection.return_mean:.1f}",
-            f"{collection.target_mean:.1f}",
-            f"{collection.increment:.1f}",
-            f"{100.0 * collection.reached_share:.0f} %",
+            _known(collection.target_mean, ".1f"),
+            _known(collection.increment, ".1f"),
+            _known(collection.reached_share, ".0%").replace("%", " %"),
         ]
     gate = result.gate
     verdict = _UNKNOWN
@@ -58,8 +58,12 @@ def row(result: RoundResult) -> list[str]:
         *cells,
         verdict,
         with_interval(result.exploitation),
-        _UNKNOWN if score is None else f"{score:.1f}",
+        _known(score, ".1f"),
     ]
+
+
+def _known(value: float | None, form: str) -> str:
+    return _UNKNOWN if value is None else format(value, form)
 
 
 def with_interval(exploitation: Exploitation | None) -> str:

@@ -57,7 +57,7 @@ class Exploitation(_Record):
 
 
 class Collection(_Record):
-    """What a round asked for and collected.
+    """What a round asked for and collected; methods without plans ask for nothing.
 
     Attributes:
         returns: of the episodes, in the order of their seeds.
@@ -74,11 +74,11 @@ class Collection(_Record):
     returns: list[float]
     return_mean: float
     steps: int
-    targets: list[float]
-    target_mean: float
-    increment: float
-    reach: float
-    reached_share: float
+    targets: list[float] = []
+    target_mean: float | None = None
+    increment: float | None = None
+    reach: float | None = None
+    reached_share: float | None = None
 
 
 class LiveResult(_Record):
@@ -123,7 +123,7 @@ class RoundResult(_Record):
         incumbent: checkpoint to use, never worse on tuning starts than an earlier one.
         incumbent_digest: of it.
         exploitation: of the incumbent; None where it is not measured.
-        next_reach: c of the next round.
+        next_reach: c of the next round; None for methods without plans.
         seconds: by stage.
     """
 
@@ -140,7 +140,7 @@ class RoundResult(_Record):
     incumbent: str
     incumbent_digest: str
     exploitation: Exploitation | None
-    next_reach: float
+    next_reach: float | None
     seconds: dict[str, float]
 
 

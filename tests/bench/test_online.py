@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +21,9 @@ EXPLOITATION = {
 }
 
 
-def write_run(folder: Path, *, mean: float, collect: str = "explore") -> Path:
+def write_run(
+    folder: Path, *, mean: float, collect: str = "explore", run_changes: Mapping[str, Any] = {}
+) -> Path:
     first = {
         "round": 0,
         "collection": None,
@@ -59,6 +63,7 @@ def write_run(folder: Path, *, mean: float, collect: str = "explore") -> Path:
         "robot": "toy",
         "keep": "all",
         "config": {"episodes": 4, "collect": collect},
+        **run_changes,
     }
     folder.mkdir(parents=True)
     (folder / "results.json").write_text(json.dumps({"run": run, "rounds": [first, second]}))
@@ -106,6 +111,33 @@ def test_exploring_is_compared_with_runs_that_differ_in_nothing_else(tmp_path: P
     assert not any(row[:2] == ["explore", "prior"] for row in rows)
     rises = [row[5] for row in rows if len(row) == 8 and row[0] == "explore"]
     assert rises == ["+7.0 (0.6 to 13.4)"]
+
+
+def test_exploring_is_compared_with_value_based_methods_on_the_same_data_and_starts(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("matplotlib")
+    page, results = tmp_path / "page.md", tmp_path / "results"
+    page.write_text("<!-- figures: begin -->\n<!-- figures: end -->\n")
+    config = {"episodes": 4, "algorithm": "rlpd"}
+    same = {"initial_data": ["/home/somebody/worst"]}
+    others = {
+        "rlpd": {**same, "config": config, "training": [{"updates": 0, "cpu": 0.0}] * 2},
+        "rlpd-other-seed": {**same, "config": config, "seed": 1},
+        "rlpd-other-data": {"initial_data": ["all"], "config": config},
+        "rlpd-other-half": {**same, "config": config, "keep": "worst-half"},
+    }
+    runs = [write_run(tmp_path / "explore", mean=9.5, run_changes=same)]
+    runs += [write_run(tmp_path / k, mean=4.5, run_changes=v) for k, v in others.items()]
+    options = ["--results", str(results), "--page", str(page)]
+    assert main(["bench", "online", *map(str, runs), *options]) == 0
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in page.read_text().split("\n")
+    ]
+    compared = [row[1:] for row in rows if row[:1] == ["explore"] and row[1].startswith("rlpd")]
+    assert compared == [["rlpd", "2", "9.5 ± 3.0", "4.5 ± 3.0", "+5.0 (5.0 to 5.0)"]]
+    assert "0 gradient steps, 0 s of processor time." in page.read_text()
+    assert "somebody" not in (results / "rlpd.json").read_text()
 
 
 def test_a_page_without_markers_and_a_folder_without_a_run_are_refused(

@@ -41,10 +41,11 @@ class Library:
     Args:
         folder: with `worker.py` and `.venv`.
         python: interpreter to use instead of the one in `.venv`.
+        script: the worker's file.
     """
 
-    def __init__(self, folder: Path, python: Path | None = None) -> None:
-        self._worker = folder / "worker.py"
+    def __init__(self, folder: Path, python: Path | None = None, script: str = "worker.py") -> None:
+        self._worker = folder / script
         self._python = python or folder / ".venv" / "bin" / "python"
 
     def missing(self) -> str:
@@ -130,7 +131,7 @@ def _run_training(
         *("--out", str(folder)),
     )
     try:
-        with _worker(library, command, log, stdin=None) as process:
+        with running_worker(library, command, log, stdin=None) as process:
             assert process.stdout is not None
             for line in process.stdout:
                 progress = json.loads(line)
@@ -155,7 +156,7 @@ def _write_arrays(path: Path, data: TaskData) -> None:
 
 
 @contextmanager
-def _worker(
+def running_worker(
     library: Library, command: list[str], log: Path, *, stdin: int | None
 ) -> Iterator[subprocess.Popen[bytes]]:
     """The running worker; ended when the context is left, however that happens."""
@@ -222,7 +223,7 @@ def library_actor(library: Library, folder: Path, data: TaskData) -> Iterator[Li
     """
     log = folder / _LOG_FILE
     command = library.command("act", "--model", str(folder.resolve()))
-    with _worker(library, command, log, stdin=subprocess.PIPE) as process:
+    with running_worker(library, command, log, stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         ready = process.stdout.read(8)

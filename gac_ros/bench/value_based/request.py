@@ -1,0 +1,142 @@
+"""What a value-based online run is asked to do, and the file by which it is resumed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gac_ros.bench.learning.library import Library
+from gac_ros.errors import ConfigurationError, OutputError
+from gac_ros.files import write_json
+from gac_ros.online.experience import Keep, choose_bags
+
+RUN_FILE = "run.json"
+Algorithm = Literal["cal_ql", "rlpd"]
+# RLPD begins online, with the episodes in its batches.
+_LEARN_OFFLINE = ("cal_ql",)
+
+
+class ValueBasedConfig(BaseModel):
+    """Settings of a run.
+
+    Attributes:
+        algorithm: Cal-QL (arXiv 2303.05479) or RLPD (arXiv 2302.02948).
+        episodes, round_episodes, evaluation_episodes: as in `OnlineConfig`.
+        updates_per_step: gradient steps after each episode, for each of its steps.
+        offline_updates: gradient steps before the first episode, for methods that have such.
+        cpu_seconds: processor time for gradient steps in all; None: as long as they take. Online
+            it is shared out evenly among the episodes, and what they cannot afford is left out.
+        offline_share: of that time, for the gradient steps before the first episode.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    algorithm: Algorithm
+    episodes: int = Field(default=300, gt=0)
+    round_episodes: int = Field(default=50, gt=0)
+    evaluation_episodes: int = Field(default=50, ge=0)
+    updates_per_step: float = Field(default=1.0, gt=0.0)
+    offline_updates: int = Field(default=10_000, ge=0)
+    cpu_seconds: float | None = Field(default=None, gt=0.0)
+    offline_share: float = Field(default=0.25, ge=0.0, lt=1.0)
+
+    def rounds(self) -> list[int]:
+        """Episodes of each round; the last one may be shorter."""
+        whole, rest = divmod(self.episodes, self.round_episodes)
+        return [self.round_episodes] * whole + [rest] * (rest > 0)
+
+    @property
+    def first_updates(self) -> int:
+        """Gradient steps before the first episode."""
+        return self.offline_updates if self.algorithm in _LEARN_OFFLINE else 0
+
+    def allowed_seconds(self, episodes: int) -> float:
+        """Processor time that may be spent once so many episodes are collected."""
+        if self.cpu_seconds is None:
+            return float("inf")
+        offline = self.offline_share * self.cpu_seconds if self.first_updates else 0.0
+        return offline + (self.cpu_seconds - offline) * episodes / self.episodes
+
+
+@dataclass(frozen=True)
+class ValueBasedRequest:
+    """What to run; as `OnlineRequest`, in this process only.
+
+    Attributes:
+        robot: packaged name or path of an embodiment file.
+        out: folder of the run.
+        config: see there.
+        initial_data: folders of bags to begin with.
+        library: the worker.
+        keep: which of the bags.
+        seed: of starts, weights and sampled actions.
+        resume: continue the run in `out`.
+        command_line: what the user typed, for the record.
+    """
+
+    robot: str
+    out: Path
+    config: ValueBasedConfig
+    initial_data: tuple[Path, ...]
+    library: Library
+    keep: Keep = "all"
+    seed: int = 0
+    resume: bool = False
+    command_line: str = ""
+
+    def identity(self) -> dict[str, Any]:
+        """What must not change when a run is resumed."""
+        return {
+            "robot": self.robot,
+            "seed": self.seed,
+            "initial_data": [str(path) for path in self.initial_data],
+            "keep": self.keep,
+            "config": self.config.model_dump(mode="json"),
+        }
+
+
+def open_run(request: ValueBasedRequest) -> tuple[list[Path], str]:
+    """Write, or on resuming compare, `run.json`.
+
+    Returns:
+        The bags to begin with, and the command line that began the run.
+
+    Raises:
+        ConfigurationError: there is nothing to resume, or it has other options.
+        OutputError: `out` holds a run and `resume` is off, or cannot be written.
+        EpisodeError: the data cannot be used.
+    """
+    path = request.out / RUN_FILE
+    if request.resume:
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            identity, bags = content["request"], [Path(bag) for bag in content["bags"]]
+            command_line = str(content["command_line"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ConfigurationError(
+                f"{request.out}: no run to resume ({RUN_FILE}); leave --resume out"
+            ) from error
+        for key, value in request.identity().items():
+            if identity.get(key) != value:
+                raise ConfigurationError(
+                    f"{path}: the run was started with another {key}; resume it with the same "
+                    "options, or start a new one with another --out"
+                )
+        return bags, command_line
+    if path.exists():
+        raise OutputError(
+            f"{request.out} holds a run already; add --resume to continue it, or choose another "
+            "--out"
+        )
+    bags = choose_bags(request.initial_data, request.keep)
+    content = {
+        "request": request.identity(),
+        "bags": [str(bag) for bag in bags],
+        "command_line": request.command_line,
+    }
+    write_json(path, content)
+    return bags, request.command_line
