@@ -68,7 +68,7 @@ class PlannerConfig(BaseModel):
 
     candidates: int = Field(default=32, gt=0)
     start: Literal["consensus", "best", "prior", "mode"] = "consensus"
-    consensus_size: int = Field(default=16, gt=0)
+    consensus_size: int = Field(default=12, gt=0)
     exploit_steps: int = Field(default=50, ge=0)
     exploit_rate: float = Field(default=0.02, gt=0.0)
     trust_weight: float = Field(default=1.0, ge=0.0)

@@ -17,11 +17,12 @@ from gac_ros.planning import Mode, PlannerConfig
 from gac_ros.training.config import TrainingConfig, training_config
 
 BEST_SHARE = 0.1
+_EXPLOITING_PLANS = ("candidates", "consensus_", "exploit_", "shell_", "start", "trust_")
 # Beginnings of the planner's settings that a mode never reads: they cannot make a run stale.
 _UNREAD: Mapping[Mode, tuple[str, ...]] = {
     "exploit": ("explore_", "langevin_", "posterior_"),
-    "explore": ("exploit_", "posterior_"),
-    "posterior": ("candidates", "consensus_", "exploit_", "explore_", "shell_", "start", "trust_"),
+    "explore": (*_EXPLOITING_PLANS, "posterior_"),
+    "posterior": (*_EXPLOITING_PLANS, "explore_"),
 }
 # Settings of the training that serve exploitation only, the last two by their earlier names.
 _EXPLOITING = ("best_plans", "mode_steps", "explained_episodes", "supported_plans")
