@@ -23,7 +23,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
 from gac_ros import messages
-from gac_ros.bench.over_ros.subject import COMMANDS, STATE
+from gac_ros.bench.over_ros.topics import COMMANDS, STATE
 
 COMMAND_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 _NUMBERS = 3

@@ -30,6 +30,7 @@ TELLING_TICKS = 100_000
 
 _EPISODE_TICKS = 10_000
 _FEWEST_EPISODES = 20
+_FEWEST_TICKS = 10  # of an episode; fewer are not worth its start
 _SAMPLES = 1000
 _WARM_UP = 10  # ticks of an episode
 # At first memory is allotted that later ticks use again.
@@ -242,7 +243,7 @@ def _sample_ticks(ticks: int) -> int:
 
 def _episode_ticks(ticks: int) -> int:
     """Memory rises and falls with each episode, so that some of them must be seen."""
-    return min(_EPISODE_TICKS, -(-ticks // _FEWEST_EPISODES))
+    return min(_EPISODE_TICKS, max(_FEWEST_TICKS, -(-ticks // _FEWEST_EPISODES)))
 
 
 def _episode(

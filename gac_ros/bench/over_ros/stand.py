@@ -21,7 +21,7 @@ from std_msgs.msg import Float64, Float64MultiArray
 
 from gac_ros import messages
 from gac_ros.bench.over_ros.echo import COMMAND_QOS
-from gac_ros.bench.over_ros.subject import COMMANDS, REWARD, STATE, state_messages
+from gac_ros.bench.over_ros.topics import COMMANDS, REWARD, STATE, state_messages
 from gac_ros.bench.over_ros.usage import RunQueue
 from gac_ros.errors import TransportError
 

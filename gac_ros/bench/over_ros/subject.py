@@ -9,24 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
 
 import gac_ros
 from gac_ros import messages
 from gac_ros.bench.control import unit_normalizer
+from gac_ros.bench.over_ros.topics import COMMANDS, JOINTS, REWARD, STATE
 from gac_ros.checkpoint import Checkpoint, Lineage, save_checkpoint
 from gac_ros.embodiment import Embodiment, load_embodiment
 from gac_ros.errors import OutputError
 from gac_ros.model.gac import GacModel
 from gac_ros.planning import PlannerConfig
 from gac_ros.training.config import TrainingConfig
-
-JOINTS = ("rootx", "rootz", "rooty", "thigh", "leg", "foot")
-STATE = "joint_states"
-COMMANDS = "commands"
-REWARD = "reward"
 
 _BEST_PLANS = 64
 _STARTS = 32
@@ -87,26 +82,6 @@ def untrained_checkpoint(embodiment: Embodiment, device: str = "cpu") -> Checkpo
             package_version=gac_ros.__version__,
         ),
     )
-
-
-def state_messages(count: int) -> list[bytearray]:
-    """CDR bytes of `count` different states; see `stamp`."""
-    rng = np.random.default_rng(0)
-    sizes = (len(JOINTS),)
-    return [
-        bytearray(
-            messages.serialize(
-                messages.joint_state(
-                    0,
-                    JOINTS,
-                    position=rng.normal(size=sizes),
-                    velocity=rng.normal(size=sizes),
-                    effort=np.zeros(sizes),
-                )
-            )
-        )
-        for _ in range(count)
-    ]
 
 
 def _contract(rate: float, length: int) -> dict[str, Any]:

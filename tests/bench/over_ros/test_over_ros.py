@@ -30,9 +30,9 @@ from gac_ros.bench.over_ros.soak import sample_count, soak_lock_step
 def test_echoes_and_controllers_answer_every_state_in_turns(tmp_path: Path) -> None:
     finished: list[None] = []
     report = measure_latency(
-        tmp_path, seconds=0.5, rates=(50.0,), on_turn=lambda: finished.append(None)
+        tmp_path, seconds=0.25, rates=(100.0,), on_turn=lambda: finished.append(None)
     )
-    assert len(finished) == turns(0.5, (50.0,)) == 1
+    assert len(finished) == turns(0.25, (100.0,)) == 1
     assert [trip.name for trip in report.trips] == [ECHO, RAW_ECHO, RECORDING, REPLANNING]
     assert all(trip.milliseconds.count == 25 for trip in report.trips)
     echo, raw, *controllers = report.trips
@@ -48,13 +48,13 @@ def test_echoes_and_controllers_answer_every_state_in_turns(tmp_path: Path) -> N
         assert trip.load is not None
         assert trip.ran > 0.0
         assert trip.waited >= 0.0
-    bags = list((tmp_path / "latency-50" / "episodes").glob("*/metadata.yaml"))
+    bags = list((tmp_path / "latency-100" / "episodes").glob("*/metadata.yaml"))
     assert len(bags) == 2
     assert [goal.name for goal in report.goals()] == [
-        "p50: controller, recording, 50 Hz, times the echo's",
-        "p99: controller, recording, 50 Hz, times the echo's",
-        "p50: controller, recording and re-planning, 50 Hz, times the echo's",
-        "p99: controller, recording and re-planning, 50 Hz, times the echo's",
+        "p50: controller, recording, 100 Hz, times the echo's",
+        "p99: controller, recording, 100 Hz, times the echo's",
+        "p50: controller, recording and re-planning, 100 Hz, times the echo's",
+        "p99: controller, recording and re-planning, 100 Hz, times the echo's",
     ]
 
 
