@@ -34,7 +34,6 @@ _SHORTEST = 0.1  # of the full length
 _MOST_TOKENS = 1024
 _ROUND_SECONDS = 1.0
 _WARM_UP = 3
-_PROFILED = 20
 _PROFILE_ROWS = 10
 _MEMORY_SAMPLES = 40
 
@@ -158,6 +157,7 @@ def measure_robot(
     config: TrainingConfig,
     *,
     repeats: int,
+    profiled: int = 20,
     on_round: Callable[[], None] = lambda: None,
 ) -> RobotSpeed:
     """Time this package's step and LPT's in turns, so that other load meets all alike.
@@ -167,6 +167,7 @@ def measure_robot(
         buffer: its episodes.
         config: of the training; LPT's step takes the model's sizes and the batch from it.
         repeats: rounds; in each, every implementation runs for a second or one step.
+        profiled: steps to say where the time goes.
         on_round: told of every finished round.
     """
     trainer = Trainer(buffer, embodiment, config, seed=0)
@@ -207,7 +208,7 @@ def measure_robot(
             for name in steps
             if name != OURS
         },
-        profile=profile_steps(trainer.step),
+        profile=profile_steps(trainer.step, profiled),
     )
 
 
@@ -220,11 +221,11 @@ def _time(step: Callable[[], object]) -> tuple[float, float]:
     return (time.perf_counter() - wall) / count, (time.process_time() - processor) / count
 
 
-def profile_steps(step: Callable[[], object]) -> list[ProfileRow]:
-    """Where a step spends its time: the largest operations, then what is left, then the rest."""
+def profile_steps(step: Callable[[], object], count: int) -> list[ProfileRow]:
+    """Where `count` steps spend their time: the largest operations, what is left, the rest."""
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
         begun = time.perf_counter()
-        for _ in range(_PROFILED):
+        for _ in range(count):
             step()
         whole = time.perf_counter() - begun
     events = sorted(
@@ -234,9 +235,9 @@ def profile_steps(step: Callable[[], object]) -> list[ProfileRow]:
     def row(name: str, microseconds: float, calls: float) -> ProfileRow:
         return ProfileRow(
             name=name,
-            milliseconds=microseconds / 1e3 / _PROFILED,
+            milliseconds=microseconds / 1e3 / count,
             share=microseconds / 1e6 / whole,
-            calls=calls / _PROFILED,
+            calls=calls / count,
         )
 
     rest = events[_PROFILE_ROWS:]

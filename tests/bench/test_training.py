@@ -29,6 +29,7 @@ def test_every_step_is_measured_and_compared_with_the_first() -> None:
         toy_buffer(),
         small_config(),
         repeats=1,
+        profiled=2,
         on_round=lambda: rounds.append(1),
     )
     assert len(rounds) == 1

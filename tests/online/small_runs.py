@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
 from gac_ros.online.config import OnlineConfig
 from gac_ros.online.loop import run_online
 from gac_ros.online.request import OnlineRequest
 from gac_ros.online.results import RoundResult
+from tests.killing import killed_at_the_end
 
 ROBOT = "pointmaze_umaze"
 TRAINING = {
@@ -76,15 +75,6 @@ def go_on(out: Path, data: Path, watch: Silent) -> None:
     run_online(request(out, data, resume=(out / "run.json").exists()), watch)
 
 
-_GO_ON = """
-import sys
-from importlib import import_module
-from pathlib import Path
-from tests.online.small_runs import Loud
-import_module(sys.argv[1]).go_on(*map(Path, sys.argv[2:]), Loud())
-"""
-
-
 def kill_at(
     stage: str, module: str, *paths: Path, heard: Callable[[str], None] | None = None
 ) -> None:
@@ -92,20 +82,15 @@ def kill_at(
 
     `heard` is told each line that it prints until then.
     """
-    process = subprocess.Popen(
-        [sys.executable, "-c", _GO_ON, module, *map(str, paths)],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[2],
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if heard is not None:
-            heard(line)
-        if stage in line:
-            break
-    else:
-        raise AssertionError(f"it ended before {stage}")
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
+    with killed_at_the_end(_go_on, module, *paths) as lines:
+        for line in lines:
+            if heard is not None:
+                heard(line)
+            if stage in line:
+                break
+        else:
+            raise AssertionError(f"it ended before {stage}")
+
+
+def _go_on(module: str, *paths: Path) -> None:
+    import_module(module).go_on(*paths, Loud())

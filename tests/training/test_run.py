@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +14,7 @@ from gac_ros.training.config import TrainingConfig
 from gac_ros.training.run import TrainingDivergedError, run_training
 from gac_ros.training.state import STATE_TENSORS, known_chains, read
 from gac_ros.training.trainer import StepReport, Trainer
+from tests.killing import killed_at_the_end
 from tests.toy import small_config, toy_buffer, toy_embodiment
 
 SHORT = {"iterations": 12, "save_every": 5, "log_every": 4}
@@ -62,27 +60,13 @@ def test_interrupted_and_resumed_equals_uninterrupted(
         assert torch.equal(value, two.tensors[key]), key
 
 
+def _train(folder: Path) -> None:
+    run_training(trainer(), folder, on_step=lambda report: print(report.iteration, flush=True))
+
+
 def test_a_run_killed_for_real_resumes_exactly(whole: tuple[Path, Trainer], tmp_path: Path) -> None:
-    script = (
-        "from pathlib import Path; from tests.training.test_run import trainer\n"
-        "from gac_ros.training.run import run_training\n"
-        "import sys\n"
-        "run_training(trainer(), Path(sys.argv[1]), "
-        "on_step=lambda report: print(report.iteration, flush=True))"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", script, str(tmp_path / "killed")],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[2],
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.strip() == "7":
-            process.send_signal(signal.SIGKILL)
-            break
-    process.wait()
-    process.stdout.close()
+    with killed_at_the_end(_train, tmp_path / "killed") as lines:
+        assert "7\n" in lines
     resumed = run_training(trainer(), tmp_path / "killed", resume=True)
     assert resumed.digest == load_checkpoint(whole[0]).digest
 
