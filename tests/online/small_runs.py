@@ -19,6 +19,7 @@ TRAINING = {
     "batch_episodes": 2,
     "windows": 2,
     "window_length": 4,
+    "mode_steps": 3,
     "planner": {"langevin_steps": 3, "exploit_steps": 2},
 }
 MODEL = {"plan_token_size": 4, "width": 16, "heads": 2, "layers": 1, "prior_hidden": 16}

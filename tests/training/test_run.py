@@ -17,7 +17,7 @@ from gac_ros.training.trainer import StepReport, Trainer
 from tests.killing import killed_at_the_end
 from tests.toy import small_config, toy_buffer, toy_embodiment
 
-SHORT = {"iterations": 12, "save_every": 5, "log_every": 4}
+SHORT = {"iterations": 12, "save_every": 5, "log_every": 4, "mode_steps": 5}
 
 
 def trainer(config: TrainingConfig | None = None, **changes: object) -> Trainer:
