@@ -155,7 +155,7 @@ def write_figures(results: Path, page: Path) -> None:
         ) from error
     plot_rounds({record.name: list(record.rounds) for record in records}, results / PICTURE)
     folder = results.relative_to(page.parent) if results.is_relative_to(page.parent) else results
-    tables = [*_summary(records), *_comparisons(records)]
+    tables = [*_summary(records), *_comparisons(records), *_over_seeds(records)]
     lines = [BEGIN, "", *tables, *_details(records, folder), END]
     write_text(page, before + "\n".join(lines) + after)
 
@@ -179,16 +179,40 @@ def _summary(records: Sequence[OnlineRecord]) -> Iterator[str]:
         mean = f"{sum(returns) / len(returns):.1f}" if returns else "–"
         cells = [record.name, str(record.collected), str(record.wanted)]
         exploited = [with_interval(r.exploitation) for r in (first, last, best)]
-        rows.append([*cells, *exploited[:2], _difference(first, last), exploited[2], mean])
+        rows.append([*cells, *exploited[:2], _difference((first, last)), exploited[2], mean])
     yield from markdown_table(headings, rows)
 
 
 def _comparisons(records: Sequence[OnlineRecord]) -> Iterator[str]:
-    """Exploring against the other strategies, where nothing but the strategy differs.
+    rows = [
+        [
+            one.name,
+            other.name,
+            str(mine.episodes),
+            *(with_interval(r.exploitation) for r in (mine, theirs)),
+            _difference((theirs, mine)),
+        ]
+        for one, other, mine, theirs in _compared(records)
+    ]
+    if rows:
+        headings = (
+            "exploring",
+            "against",
+            "episodes",
+            "exploring's",
+            "the other's",
+            "ahead (95 %)",
+        )
+        yield from markdown_table(headings, rows)
+
+
+def _compared(
+    records: Sequence[OnlineRecord],
+) -> Iterator[tuple[OnlineRecord, OnlineRecord, RoundResult, RoundResult]]:
+    """Exploring and the other strategies, where nothing but the strategy differs, at their end.
 
     Value-based methods differ in all they do; robot, data, starts and episodes are the same.
     """
-    rows = []
     for record in records:
         if record.config.get("collect") != "explore":
             continue
@@ -202,20 +226,60 @@ def _comparisons(records: Sequence[OnlineRecord]) -> Iterator[str]:
                 if mine.episodes == theirs.episodes
             ]
             if len(equal) > 1:
-                mine, theirs = equal[-1]
-                exploited = [with_interval(r.exploitation) for r in (mine, theirs)]
-                names = [record.name, other.name, str(mine.episodes)]
-                rows.append([*names, *exploited, _difference(theirs, mine)])
+                yield record, other, *equal[-1]
+
+
+def _over_seeds(records: Sequence[OnlineRecord]) -> Iterator[str]:
+    """Runs that differ in their seed alone, all reporting starts of all of them taken together."""
+    groups: dict[tuple[str, ...], list[OnlineRecord]] = {}
+    for record in records:
+        if record.collected == record.wanted:
+            groups.setdefault(_but_for_the_seed(record), []).append(record)
+    compared = list(_compared(records))
+    rows = []
+    for group in groups.values():
+        if len(group) < 2:
+            continue
+        group.sort(key=lambda record: record.seed)
+        ends = [(record.rounds[0], record.rounds[-1]) for record in group]
+        pairs = [
+            (theirs, mine)
+            for one, other, mine, theirs in compared
+            if other in group and mine.episodes == one.wanted
+        ]
+        rows.append(
+            [
+                f"`{group[0].robot}`, {_method(group[0])}",
+                ", ".join(str(record.seed) for record in group),
+                str(group[0].wanted),
+                *(_means([end[i] for end in ends]) for i in (0, 1)),
+                _difference(*ends),
+                _difference(*pairs) if pairs else "–",
+            ]
+        )
     if rows:
         headings = (
-            "exploring",
-            "against",
+            "over seeds",
+            "seeds",
             "episodes",
-            "exploring's",
-            "the other's",
-            "ahead (95 %)",
+            "at first, each",
+            "at last, each",
+            "rise (95 %)",
+            "exploring is ahead by (95 %)",
         )
         yield from markdown_table(headings, rows)
+
+
+def _but_for_the_seed(record: OnlineRecord) -> tuple[str, ...]:
+    return str(record.robot), str(record.data), json.dumps(record.config, sort_keys=True)
+
+
+def _method(record: OnlineRecord) -> str:
+    return str(record.config.get("algorithm", record.config.get("collect")))
+
+
+def _means(results: Sequence[RoundResult]) -> str:
+    return ", ".join(f"{_exploited(result):.1f}" for result in results)
 
 
 def _comparable(one: OnlineRecord, other: OnlineRecord) -> bool:
@@ -233,12 +297,14 @@ def _circumstances(record: OnlineRecord) -> tuple[Any, ...]:
     return record.seed, record.robot, record.config.get("evaluation_episodes")
 
 
-def _difference(before: RoundResult, after: RoundResult) -> str:
-    """Mean difference on the same reporting starts, and its 95 % interval."""
-    if before.exploitation is None or after.exploitation is None:
-        return "–"
-    pairs = zip(before.exploitation.returns, after.exploitation.returns, strict=True)
-    differences = [later - earlier for earlier, later in pairs]
+def _difference(*pairs: tuple[RoundResult, RoundResult]) -> str:
+    """Mean of the second less the first on the same reporting starts, and its 95 % interval."""
+    differences: list[float] = []
+    for before, after in pairs:
+        if before.exploitation is None or after.exploitation is None:
+            return "–"
+        starts = zip(before.exploitation.returns, after.exploitation.returns, strict=True)
+        differences += [later - earlier for earlier, later in starts]
     mean, interval = sum(differences) / len(differences), mean_interval(differences)
     if interval is None:
         return f"{mean:+.1f}"

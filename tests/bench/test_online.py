@@ -140,6 +140,36 @@ def test_exploring_is_compared_with_value_based_methods_on_the_same_data_and_sta
     assert "somebody" not in (results / "rlpd.json").read_text()
 
 
+def test_runs_that_differ_in_the_seed_alone_are_summed_up(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    page, results = tmp_path / "page.md", tmp_path / "results"
+    page.write_text("<!-- figures: begin -->\n<!-- figures: end -->\n")
+    means = {"explore": (9.5, 7.5), "exploit": (4.5, 3.5)}
+    runs = [
+        write_run(
+            tmp_path / f"{collect}-{seed}",
+            mean=mean,
+            run_changes={"seed": seed, "config": {"episodes": 2, "collect": collect}},
+        )
+        for collect, pair in means.items()
+        for seed, mean in enumerate(pair)
+    ]
+    # A run that was stopped is not one of them.
+    stopped = {"seed": 2, "config": {"episodes": 9, "collect": "explore"}}
+    runs.append(write_run(tmp_path / "explore-2", mean=1.0, run_changes=stopped))
+    options = ["--results", str(results), "--page", str(page)]
+    assert main(["bench", "online", *map(str, runs), *options]) == 0
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in page.read_text().split("\n")
+    ]
+    summed = {row[0]: row[1:] for row in rows if len(row) == 7 and row[0].startswith("`toy`")}
+    assert summed.keys() == {"`toy`, explore", "`toy`, exploit"}
+    assert summed["`toy`, explore"][:4] == ["0, 1", "2", "2.0, 2.0", "9.5, 7.5"]
+    assert summed["`toy`, explore"][5] == "–"
+    # Five ahead on both starts of one seed, four on both of the other.
+    assert summed["`toy`, exploit"][5] == "+4.5 (3.6 to 5.4)"
+
+
 def test_a_page_without_markers_and_a_folder_without_a_run_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
