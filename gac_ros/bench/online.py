@@ -22,7 +22,6 @@ from gac_ros.online.report import COLUMNS, row, with_interval
 from gac_ros.online.results import RESULTS_FILE, RoundResult
 
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
-PICTURE = "returns.png"
 # Where the files of a run's folder lie is nobody else's business.
 _PATHS = ("learner", "accepted_learner", "collector", "incumbent")
 
@@ -153,11 +152,21 @@ def write_figures(results: Path, page: Path) -> None:
         raise ConfigurationError(
             f"{page}: must have a line '{BEGIN}' and a line '{END}', between which the figures go"
         ) from error
-    plot_rounds({record.name: list(record.rounds) for record in records}, results / PICTURE)
+    pictures = _draw(records, results)
     folder = results.relative_to(page.parent) if results.is_relative_to(page.parent) else results
     tables = [*_summary(records), *_comparisons(records), *_over_seeds(records)]
-    lines = [BEGIN, "", *tables, *_details(records, folder), END]
+    lines = [BEGIN, "", *tables, *_details(records, [folder / name for name in pictures]), END]
     write_text(page, before + "\n".join(lines) + after)
+
+
+def _draw(records: Sequence[OnlineRecord], results: Path) -> list[str]:
+    """A picture a robot, as their returns have nothing in common; a colour for each method."""
+    names = []
+    for robot in dict.fromkeys(record.robot for record in records):
+        names.append(f"returns_{Path(robot).stem}.png")
+        runs = [(_method(record), record.rounds) for record in records if record.robot == robot]
+        plot_rounds(runs, results / names[-1])
+    return names
 
 
 def _summary(records: Sequence[OnlineRecord]) -> Iterator[str]:
@@ -315,9 +324,10 @@ def _exploited(result: RoundResult) -> float:
     return -math.inf if result.exploitation is None else result.exploitation.return_mean
 
 
-def _details(records: Sequence[OnlineRecord], folder: Path) -> Iterator[str]:
-    yield f"![returns over collected episodes]({(folder / PICTURE).as_posix()})"
-    yield ""
+def _details(records: Sequence[OnlineRecord], pictures: Sequence[Path]) -> Iterator[str]:
+    for picture in pictures:
+        yield f"![returns over collected episodes]({picture.as_posix()})"
+        yield ""
     for record in records:
         yield f"**{record.name}**, `{record.command}`"
         yield ""

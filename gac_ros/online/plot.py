@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,14 +23,14 @@ def plot_runs(folders: dict[str, Path], out: Path) -> Path:
     Raises:
         EpisodeError: a folder has no results.
     """
-    return plot_rounds({name: read_rounds(folder) for name, folder in folders.items()}, out)
+    return plot_rounds([(name, read_rounds(folder)) for name, folder in folders.items()], out)
 
 
-def plot_rounds(runs: dict[str, list[RoundResult]], out: Path) -> Path:
+def plot_rounds(runs: Sequence[tuple[str, Sequence[RoundResult]]], out: Path) -> Path:
     """Draw exploitation (with its 95 % interval), collected returns and y+ over episodes.
 
     Args:
-        runs: rounds, by the name in the legend.
+        runs: name in the legend, which several may share, and rounds of each.
         out: picture to write; its suffix decides the format.
 
     Raises:
@@ -38,9 +39,12 @@ def plot_rounds(runs: dict[str, list[RoundResult]], out: Path) -> Path:
     """
     figure = new_figure(9.0, 4.0)
     left, right = figure.subplots(1, 2, sharex=True)
-    for number, (name, rounds) in enumerate(runs.items()):
-        _draw_exploitation(left, rounds, name, f"C{number}")
-        _draw_collection(right, rounds, name, f"C{number}")
+    colours: dict[str, str] = {}
+    for name, rounds in runs:
+        label = "_" if name in colours else name  # an underscore keeps it out of the legend
+        colour = colours.setdefault(name, f"C{len(colours)}")
+        _draw_exploitation(left, rounds, label, colour)
+        _draw_collection(right, rounds, label, colour)
     left.set(title="exploitation (95 % interval)", xlabel="collected episodes", ylabel="return")
     right.set(title="collected episodes, mean; dashed: y+", xlabel="collected episodes")
     left.legend()
@@ -65,7 +69,7 @@ def read_rounds(folder: Path) -> list[RoundResult]:
         ) from error
 
 
-def _draw_exploitation(axes: Axes, rounds: list[RoundResult], name: str, colour: str) -> None:
+def _draw_exploitation(axes: Axes, rounds: Sequence[RoundResult], name: str, colour: str) -> None:
     known = [(r.episodes, r.exploitation) for r in rounds if r.exploitation is not None]
     episodes = [count for count, _ in known]
     means = [exploitation.return_mean for _, exploitation in known]
@@ -75,7 +79,7 @@ def _draw_exploitation(axes: Axes, rounds: list[RoundResult], name: str, colour:
     axes.fill_between(episodes, low, high, color=colour, alpha=0.15, linewidth=0)
 
 
-def _draw_collection(axes: Axes, rounds: list[RoundResult], name: str, colour: str) -> None:
+def _draw_collection(axes: Axes, rounds: Sequence[RoundResult], name: str, colour: str) -> None:
     collected = [(r.episodes, r.collection) for r in rounds if r.collection is not None]
     episodes = [count for count, _ in collected]
     means = [collection.return_mean for _, collection in collected]

@@ -83,7 +83,7 @@ def test_figures_go_between_the_markers_and_nothing_else_changes(tmp_path: Path)
     assert "old" not in text
     assert text.count("9.5 ± 3.0") == 2 * 3  # at last, best, and in the run's own table
     assert "`gac online --out run`" in text
-    assert (results / "returns.png").stat().st_size > 0
+    assert (results / "returns_toy.png").stat().st_size > 0
     assert "somebody" not in (results / "one.json").read_text()
     # From the files alone the same page comes out.
     assert main(["bench", "online", *options]) == 0

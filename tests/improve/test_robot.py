@@ -411,5 +411,5 @@ def test_a_robot_without_a_simulator_is_guarded_by_shadow_and_trial(tmp_path: Pa
     assert rounds[1].live.returns == [3.0, 4.0]
     assert rounds[1].live.former_returns == [2.0]
     assert row(rounds[1])[-2:] == ["–", "–"]
-    assert plot_rounds({"run": rounds}, tmp_path / "returns.png").exists()
+    assert plot_rounds([("run", rounds)], tmp_path / "returns.png").exists()
     assert improve(out, first, folder, Silent(), resume=True, **changes) == rounds
