@@ -94,8 +94,13 @@ class OnlineConfig(BaseModel):
 
     def rounds(self) -> list[int]:
         """Episodes of each round; the last one may be shorter."""
-        whole, rest = divmod(self.episodes, self.round_episodes)
-        return [self.round_episodes] * whole + [rest] * (rest > 0)
+        return round_sizes(self.episodes, self.round_episodes)
+
+
+def round_sizes(episodes: int, each: int) -> list[int]:
+    """Episodes of each round; the last one may be shorter."""
+    whole, rest = divmod(episodes, each)
+    return [each] * whole + [rest] * (rest > 0)
 
 
 def collecting_planner(

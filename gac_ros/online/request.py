@@ -145,29 +145,49 @@ def known_episodes(out: Path) -> set[str]:
         raise CheckpointError(f"{out}: no run that collects on a robot ({RUN_FILE})") from error
 
 
+def resumed_run(out: Path, identity: dict[str, Any]) -> dict[str, Any]:
+    """What `run.json` says of a run that is to go on with the same request.
+
+    Raises:
+        CheckpointError: there is no run.
+        ConfigurationError: it was asked for otherwise.
+    """
+    path = out / RUN_FILE
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        begun, _ = content["request"], content["bags"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{out}: no online run to resume ({RUN_FILE}); leave --resume out"
+        ) from error
+    for key, value in identity.items():
+        if begun.get(key) != value:
+            raise ConfigurationError(
+                f"{path}: the run was started with another {key}; resume it with the same "
+                "options, or start a new one with another --out"
+            )
+    return content
+
+
+def refuse_existing_run(out: Path) -> None:
+    """Do not begin a run where there is one.
+
+    Raises:
+        OutputError: there is one.
+    """
+    if (out / RUN_FILE).exists():
+        raise OutputError(
+            f"{out} holds an online run already; add --resume to continue it, or choose "
+            "another --out"
+        )
+
+
 def open_run(request: OnlineRequest) -> list[Path]:
     """Write, or on resuming compare, `run.json`; returns the bags to begin with."""
     path = request.out / RUN_FILE
     if request.resume:
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            identity, bags = content["request"], [Path(bag) for bag in content["bags"]]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(
-                f"{request.out}: no online run to resume ({RUN_FILE}); leave --resume out"
-            ) from error
-        for key, value in request.identity().items():
-            if identity.get(key) != value:
-                raise ConfigurationError(
-                    f"{path}: the run was started with another {key}; resume it with the same "
-                    "options, or start a new one with another --out"
-                )
-        return bags
-    if path.exists():
-        raise OutputError(
-            f"{request.out} holds an online run already; add --resume to continue it, or choose "
-            "another --out"
-        )
+        return [Path(bag) for bag in resumed_run(request.out, request.identity())["bags"]]
+    refuse_existing_run(request.out)
     if not request.initial_data and request.checkpoint is None:
         raise ConfigurationError(
             "online learning needs something to begin with: --initial-data, --checkpoint or both"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,11 +9,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from gac_ros.bench.learning.library import Library
-from gac_ros.errors import ConfigurationError, OutputError
 from gac_ros.files import write_json
+from gac_ros.online.config import round_sizes
 from gac_ros.online.experience import Keep, choose_bags
+from gac_ros.online.request import RUN_FILE, refuse_existing_run, resumed_run
 
-RUN_FILE = "run.json"
 Algorithm = Literal["cal_ql", "rlpd"]
 # RLPD begins online, with the episodes in its batches.
 _LEARN_OFFLINE = ("cal_ql",)
@@ -46,8 +45,7 @@ class ValueBasedConfig(BaseModel):
 
     def rounds(self) -> list[int]:
         """Episodes of each round; the last one may be shorter."""
-        whole, rest = divmod(self.episodes, self.round_episodes)
-        return [self.round_episodes] * whole + [rest] * (rest > 0)
+        return round_sizes(self.episodes, self.round_episodes)
 
     @property
     def first_updates(self) -> int:
@@ -106,37 +104,20 @@ def open_run(request: ValueBasedRequest) -> tuple[list[Path], str]:
         The bags to begin with, and the command line that began the run.
 
     Raises:
-        ConfigurationError: there is nothing to resume, or it has other options.
+        CheckpointError: there is nothing to resume.
+        ConfigurationError: it was begun with other options.
         OutputError: `out` holds a run and `resume` is off, or cannot be written.
         EpisodeError: the data cannot be used.
     """
-    path = request.out / RUN_FILE
     if request.resume:
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            identity, bags = content["request"], [Path(bag) for bag in content["bags"]]
-            command_line = str(content["command_line"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ConfigurationError(
-                f"{request.out}: no run to resume ({RUN_FILE}); leave --resume out"
-            ) from error
-        for key, value in request.identity().items():
-            if identity.get(key) != value:
-                raise ConfigurationError(
-                    f"{path}: the run was started with another {key}; resume it with the same "
-                    "options, or start a new one with another --out"
-                )
-        return bags, command_line
-    if path.exists():
-        raise OutputError(
-            f"{request.out} holds a run already; add --resume to continue it, or choose another "
-            "--out"
-        )
+        content = resumed_run(request.out, request.identity())
+        return [Path(bag) for bag in content["bags"]], str(content["command_line"])
+    refuse_existing_run(request.out)
     bags = choose_bags(request.initial_data, request.keep)
     content = {
         "request": request.identity(),
         "bags": [str(bag) for bag in bags],
         "command_line": request.command_line,
     }
-    write_json(path, content)
+    write_json(request.out / RUN_FILE, content)
     return bags, request.command_line

@@ -76,8 +76,8 @@ def run_value_based(request: ValueBasedRequest, watch: Watch) -> list[RoundResul
         watch: told of the progress.
 
     Raises:
-        ConfigurationError: an option or the robot is wrong, the worker's environment is missing,
-            or there is nothing to resume.
+        CheckpointError: there is nothing to resume.
+        ConfigurationError: an option or the robot is wrong, or the worker's environment is missing.
         EpisodeError: the data cannot be used.
         OutputError: `out` holds a run and `resume` is off, or cannot be written.
         WorkerError: the worker failed; its log says why.

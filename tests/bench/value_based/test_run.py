@@ -17,7 +17,7 @@ from gac_ros.bench.value_based.run import run_value_based
 from gac_ros.buffer.reader import read_episode
 from gac_ros.buffer.summary import list_episodes
 from gac_ros.cli.app import main
-from gac_ros.errors import ConfigurationError, OutputError
+from gac_ros.errors import CheckpointError, ConfigurationError, OutputError
 from gac_ros.evaluation.rollout import ActorDescription, run_episode
 from gac_ros.evaluation.seeds import episode_seed, online_seed
 from gac_ros.sim import make_robot
@@ -170,7 +170,7 @@ def test_what_cannot_be_run_is_refused_and_leaves_nothing_behind(
     missing = Library(tmp_path / "nowhere", script=WORKER_SCRIPT)
     with pytest.raises(ConfigurationError, match="is missing"):
         run_value_based(replace(request_, library=missing), Silent())
-    with pytest.raises(ConfigurationError, match="no run to resume"):
+    with pytest.raises(CheckpointError, match="no online run to resume"):
         run_value_based(replace(request_, resume=True), Silent())
     assert not (request_.out / "run.json").exists()
     short = replace(request_, config=CONFIG.model_copy(update={"episodes": 1, "algorithm": "rlpd"}))
