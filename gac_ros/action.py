@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,32 @@ from numpy.typing import NDArray
 from gac_ros import messages
 from gac_ros.embodiment import CommandKind, Embodiment
 from gac_ros.errors import DecodeError
+from gac_ros.patterns import Template
+
+
+class ActionEncoder:
+    """Serialises the commands of one robot as `encode_action` has them, some ten times as fast.
+
+    It may be used from several threads.
+
+    Attributes:
+        stamped: whether commands have a stamp.
+    """
+
+    def __init__(self, embodiment: Embodiment) -> None:
+        self.stamped = embodiment.action.type in (
+            CommandKind.JOINT_STATE,
+            CommandKind.JOINT_TRAJECTORY,
+        )
+        self._template = Template(
+            encode_action(embodiment, np.zeros(embodiment.action_size), 0),
+            partial(decode_action, embodiment),
+            stamped=self.stamped,
+        )
+
+    def encode(self, action: NDArray[np.float64], stamp: int = 0) -> bytes:
+        """CDR bytes of the command of an action, shape (A,); stamp in nanoseconds."""
+        return self._template.fill(action, stamp)
 
 
 def encode_action(embodiment: Embodiment, action: NDArray[np.float64], stamp: int) -> Any:

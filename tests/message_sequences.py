@@ -158,11 +158,13 @@ class Course:
     Attributes:
         decisions: that were made.
         by_the_policy: of them.
+        alike: messages that were read by their layout.
     """
 
     def __init__(self, embodiment: Embodiment) -> None:
         self.decisions = 0
         self.by_the_policy = 0
+        self.alike = 0
         self._embodiment = embodiment
         self._decoders = {
             channel.topic: (channel, ChannelDecoder(channel)) for channel in embodiment.observation
@@ -216,12 +218,17 @@ class Course:
 
     def _receive(self, topic: str, data: bytes) -> None:
         channel, decoder = self._decoders[topic]
+        alike = self._loop.receive_alike(topic, data, self._now, self._stamp(0.0))
         try:
             decoded = messages.deserialize(data, channel.type)
         except DecodeError as error:
+            assert not alike
             self._loop.reject(topic, str(error))
             return
-        self._loop.receive(topic, decoded, self._now, self._stamp(0.0))
+        if not alike:
+            self._loop.receive(topic, decoded, self._now, self._stamp(0.0))
+            self._loop.learn(topic, data)
+        self.alike += alike
         try:
             decoder.decode(decoded)
         except DecodeError:

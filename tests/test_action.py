@@ -10,11 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
+from rclpy.serialization import deserialize_message
 
 from gac_ros import messages
-from gac_ros.action import decode_action, encode_action
+from gac_ros.action import ActionEncoder, decode_action, encode_action
 from gac_ros.embodiment import CommandKind, Embodiment, embodiment_from_dict
 from gac_ros.errors import DecodeError
+from gac_ros.ros_types import ros_class
+from tests.test_messages import content
 
 JOINTS = ("hip", "knee", "ankle")
 UNITS = {"position": "rad", "velocity": "rad/s", "effort": "N*m"}
@@ -86,6 +89,22 @@ def test_every_command_kind_survives_its_bytes(
     received = decode_action(leg, messages.deserialize(sent, kind.value))
 
     np.testing.assert_array_equal(received, action)
+
+
+@pytest.mark.parametrize(("kind", "interface"), KINDS)
+@settings(deadline=None)
+@given(action=actions, stamp=st.integers(0, (2**31 - 1) * messages.NANOSECONDS))
+def test_commands_written_by_their_layout_have_the_same_bytes_and_rclpy_reads_them(
+    kind: CommandKind, interface: str, action: NDArray[np.float64], stamp: int
+) -> None:
+    leg = robot(kind, interface)
+    encoder = ActionEncoder(leg)
+
+    data = encoder.encode(action, stamp)
+
+    assert data == messages.serialize(encode_action(leg, action, stamp))
+    theirs = deserialize_message(data, ros_class(kind.value))
+    assert content(theirs) == content(encode_action(leg, action, stamp))
 
 
 def test_a_trajectory_commands_its_interface_for_one_control_period() -> None:

@@ -305,3 +305,45 @@ def test_an_observation_taken_earlier_does_not_change_with_the_frame() -> None:
     frame.update("odom", odometry(9.0), 0.0)
 
     assert first[0] == 1.0
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.permutations(["elbow", "hand"]), numbers, st.integers(0, 2**60), st.booleans()
+        ),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_a_frame_takes_in_bytes_that_are_alike_as_it_does_the_message(
+    sent: list[tuple[list[str], float, int, bool]],
+) -> None:
+    contract = robot().to_dict()
+    contract["safety"] = {**contract.get("safety", {}), "max_stamp_age": {"joint_states": 1.0}}
+    decoding = ObservationFrame(embodiment_from_dict(contract, origin="test"))
+    reading = ObservationFrame(embodiment_from_dict(contract, origin="test"))
+    for now, (names, value, stamp, learns) in enumerate(sent):
+        message = messages.joint_state(stamp, names, position=[value, -value])
+        data = messages.serialize(message)
+        decoding.update("joint_states", message, now, ros_now=2**60)
+        if not reading.update_alike("joint_states", data, now, ros_now=2**60):
+            reading.update("joint_states", message, now, ros_now=2**60)
+        if learns:
+            reading.learn("joint_states", data)
+            assert reading.update_alike("joint_states", data, now, ros_now=2**60)
+
+        assert reading.take().tobytes() == decoding.take().tobytes()
+        assert reading.misdated(now) == decoding.misdated(now)
+        assert reading.stale(now) == decoding.stale(now)
+
+
+def test_bytes_that_are_unlike_leave_a_frame_as_it_was() -> None:
+    frame = ObservationFrame(robot())
+    frame.learn("joint_states", messages.serialize(joints(elbow=1.0)))
+
+    assert not frame.update_alike("joint_states", messages.serialize(joints(wrist=1.0)), 0.0)
+    assert not frame.update_alike("odom", messages.serialize(odometry(1.0)), 0.0)
+
+    assert frame.missing() == ("odom", "joint_states")

@@ -31,7 +31,12 @@ def test_no_sequence_of_messages_gets_a_bad_command_out(request: pytest.FixtureR
         number, operations = drawn
         course = Course(ROBOTS[number])
         course.play(operations)
-        seen.update(sequences=1, decisions=course.decisions, policy=course.by_the_policy)
+        seen.update(
+            sequences=1,
+            decisions=course.decisions,
+            policy=course.by_the_policy,
+            alike=course.alike,
+        )
 
     play()
 
@@ -40,3 +45,4 @@ def test_no_sequence_of_messages_gets_a_bad_command_out(request: pytest.FixtureR
     assert seen["sequences"] >= count
     assert seen["decisions"] > seen["sequences"]
     assert seen["policy"] > 0.03 * seen["decisions"]
+    assert seen["alike"] > seen["sequences"]

@@ -1,43 +1,25 @@
 """Decode many messages of one topic at once.
 
-Messages of a topic mostly differ in nothing but their numbers: names, lengths, and with them the
-place of each number, are the same. So one of them is taken as a pattern, every other one is checked
-to be like it byte by byte, but for numbers and padding, and the numbers of all are read with NumPy.
-
-Where the numbers of a pattern are is found by walking through its type's definition, and proved:
-the pattern is decoded once more by `rosbags`, with a mark in place of each number, and the reader
-that serves single messages says which marks it sees. What is not like any pattern is decoded one
-by one.
+One of them is taken as a pattern (`gac_ros.patterns`), every other one is checked to be like it,
+and the numbers of all are read with NumPy. What is not like any pattern is decoded one by one.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from rosbags.interfaces import Nodetype
 
 from gac_ros import messages
 from gac_ros.errors import DecodeError
+from gac_ros.patterns import Pattern, Read
 
-_LITTLE_ENDIAN = b"\x00\x01"
-_HEAD = 4  # bytes before the content, which alignment does not count
-_SIZES = {
-    "bool": 1, "byte": 1, "char": 1, "int8": 1, "uint8": 1, "int16": 2, "uint16": 2, "int32": 4,
-    "uint32": 4, "float32": 4, "int64": 8, "uint64": 8, "float64": 8,
-}  # fmt: skip
 # To find a pattern's numbers takes as long as to decode some messages one by one.
 _WORTHWHILE = 12
 _PATTERNS = 8  # of messages of one length
 _BLOCK = 2**17
-# Marks: numbers that no message holds by chance.
-_FIRST_MARK = 3.0 * 2**70
-_MARK_STEP = 2.0**30
-
-Read = Callable[[Any], NDArray[np.float64]]
 
 
 class Columns(NamedTuple):
@@ -140,134 +122,3 @@ class _Decoder:
         except DecodeError as error:
             self._readable[row] = False
             self._problems[int(row)] = str(error)
-
-
-class Pattern:
-    """A message that others are like.
-
-    Args:
-        data: CDR bytes of the message.
-        type_name: its type.
-        read: as for `decode_columns`.
-
-    Attributes:
-        understood: whether the numbers that `read` picks were found.
-        problem: what it lacks for `read`; empty when nothing.
-
-    Raises:
-        DecodeError: it is not a message of that type.
-    """
-
-    def __init__(self, data: bytes, type_name: str, read: Read) -> None:
-        messages.deserialize(data, type_name)
-        self.problem = ""
-        self._data = data
-        self._starts: NDArray[np.int64] | None = None
-        walk = _Walk(data)
-        try:
-            walk.message(type_name)
-        except (LookupError, struct.error):
-            self.understood = False
-            return
-        self._fixed = walk.fixed
-        try:
-            self._starts = self._find(np.array(walk.floats, dtype=np.int64), type_name, read)
-        except DecodeError as error:
-            self.problem = str(error)
-        found = bool(self.problem) or self._starts is not None
-        self.understood = found and data[:2] == _LITTLE_ENDIAN
-
-    def _find(
-        self, floats: NDArray[np.int64], type_name: str, read: Read
-    ) -> NDArray[np.int64] | None:
-        """Where the numbers start that `read` picks; None when it sees something else as well."""
-        marks = _FIRST_MARK + _MARK_STEP * np.arange(len(floats))
-        marked = bytearray(self._data)
-        for start, mark in zip(floats, marks, strict=True):
-            struct.pack_into("<d", marked, start, mark)
-        seen = read(messages.deserialize(bytes(marked), type_name))
-        places = np.searchsorted(marks, seen)
-        if (places >= len(marks)).any() or (marks[places] != seen).any():
-            return None
-        return floats[places]
-
-    def alike(self, matrix: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """Which messages, uint8 (N, length), differ in nothing but numbers, bool (N,)."""
-        own = np.frombuffer(self._data, dtype=np.uint8)
-        alike = np.ones(len(matrix), dtype=bool)
-        for start, stop in self._fixed:
-            alike &= (matrix[:, start:stop] == own[start:stop]).all(axis=1)
-        return alike
-
-    def numbers(self, matrix: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """What `read` gives for messages that are alike, uint8 (N, length): float64 (N, K)."""
-        assert self._starts is not None
-        starts = self._starts
-        values = np.empty((len(matrix), len(starts)))
-        # Neighbours are copied together, which is much quicker than one by one.
-        first = 0
-        for last in range(1, len(starts) + 1):
-            if last < len(starts) and starts[last] == starts[last - 1] + 8:
-                continue
-            start, stop = starts[first], starts[last - 1] + 8
-            part = np.ascontiguousarray(matrix[:, start:stop])
-            values[:, first:last] = part.view("<f8")
-            first = last
-        return values
-
-
-class _Walk:
-    """Walks through a message: which bytes are numbers, and which say how it is laid out."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._position = 0
-        self.floats: list[int] = []
-        self.fixed: list[tuple[int, int]] = [(0, _HEAD)]
-
-    def message(self, type_name: str) -> None:
-        _, fields = messages.typestore().fielddefs[type_name]
-        for _, description in fields:
-            self._field(description)
-
-    def _field(self, description: Any) -> None:
-        kind, content = description
-        if kind == Nodetype.BASE:
-            self._base(content[0])
-        elif kind == Nodetype.NAME:
-            self.message(content)
-        else:
-            element, count = content
-            if kind == Nodetype.SEQUENCE:
-                count = self._length()
-            for _ in range(count):
-                self._field(element)
-
-    def _base(self, name: str) -> None:
-        if name == "string":
-            count = self._length()
-            self._fix(count)
-            return
-        size = _SIZES[name]
-        self._align(size)
-        if name == "float64":
-            self.floats.append(_HEAD + self._position)
-        self._position += size
-
-    def _length(self) -> int:
-        self._align(4)
-        (count,) = struct.unpack_from("<I", self._data, _HEAD + self._position)
-        self._fix(4)
-        if count > len(self._data):
-            raise LookupError("longer than the message")
-        return int(count)
-
-    def _fix(self, count: int) -> None:
-        start = _HEAD + self._position
-        self._position += count
-        if self.fixed[-1][1] == start:
-            start = self.fixed.pop()[0]
-        self.fixed.append((start, _HEAD + self._position))
-
-    def _align(self, size: int) -> None:
-        self._position = -(-self._position // size) * size

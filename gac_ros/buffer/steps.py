@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from gac_ros import messages
 from gac_ros.action import decode_action
-from gac_ros.buffer.columns import Columns, Read, decode_columns
+from gac_ros.buffer.columns import Columns, decode_columns
 from gac_ros.embodiment import Embodiment, ObservationChannel
 from gac_ros.episode import Episode, EpisodeMetadata
 from gac_ros.errors import DecodeError, EpisodeError
 from gac_ros.observation import ChannelDecoder
+from gac_ros.patterns import Read
 
 # Roles of topics beside those that the embodiment names.
 PLAN = "plan"

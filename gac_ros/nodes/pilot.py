@@ -56,6 +56,7 @@ class Pilot:
         self._grace = robot.embodiment.safety.startup_grace
         self._misses = 0
         self._untold: list[bytes] = []
+        self._unknown: dict[str, bytes] = {}
         self.safety: SafetyStage = self._loop.safety
         self._looks = 0
         self.statistics = LoopStatistics()
@@ -88,6 +89,11 @@ class Pilot:
         """
         now = time.monotonic()
         self.statistics.heard[topic] = now
+        ros_now = self._link.ros_time if self._stamped else None
+        if self._loop.receive_alike(topic, data, now, ros_now):
+            self._link.heard(topic, data)
+            self._last_arrival = now
+            return
         try:
             message = deserialize(data, self._types[topic])
         except DecodeError as error:
@@ -96,8 +102,8 @@ class Pilot:
             self._logger.error(f"{topic}: {error}", throttle_duration_sec=_LOG_INTERVAL)
             return
         self._link.heard(topic, data)
-        ros_now = self._link.ros_time if self._stamped else None
         self._loop.receive(topic, message, now, ros_now)
+        self._unknown[topic] = data
         self._last_arrival = now
 
     @property
@@ -154,6 +160,7 @@ class Pilot:
             self.statistics.add_decision(decision, latency, overrun=overrun)
             self._count_misses(late=overrun)
         self.tell()
+        self._learn()
         if self._shadowed is not None:
             self._shadowed.compare()
         if decision.error is not None:
@@ -162,6 +169,12 @@ class Pilot:
         elif decision.reason:
             self._warn(decision.reason)
         return decision, latency, overrun
+
+    def _learn(self) -> None:
+        """Read messages like those that had to be decoded more quickly from now on."""
+        for topic, data in self._unknown.items():
+            self._loop.learn(topic, data)
+        self._unknown.clear()
 
     def rewarded(self, reward: float) -> None:
         """Note the reward of a step."""

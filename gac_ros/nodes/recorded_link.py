@@ -12,7 +12,7 @@ from typing import Any
 from numpy import float64
 from numpy.typing import NDArray
 
-from gac_ros.action import encode_action
+from gac_ros.action import ActionEncoder
 from gac_ros.buffer.reader import DECISION, FAULT, PLAN
 from gac_ros.buffer.recorder import EpisodeRecorder
 from gac_ros.control import Decision
@@ -21,6 +21,7 @@ from gac_ros.episode import EpisodeMetadata
 from gac_ros.faults import Fault
 from gac_ros.messages import float64_multi_array, serialize, string
 from gac_ros.nodes.link import Link
+from gac_ros.patterns import Template
 from gac_ros.planning import Plan
 from gac_ros.safety import FaultEvent
 
@@ -53,6 +54,8 @@ class RecordedLink:
         self._recorder = recorder
         self._directory = directory
         self._ros_time = ros_time
+        self._actions = ActionEncoder(embodiment)
+        self._decisions = Template(float64_multi_array([0.0] * 4), lambda message: message.data)
         self._recording = False
         self._waiting: list[tuple[str, bytes, int]] = []
 
@@ -106,7 +109,8 @@ class RecordedLink:
 
     def send_action(self, action: NDArray[float64]) -> float:
         """Publish and record a command; returns when it was sent, in monotonic seconds."""
-        data = serialize(encode_action(self._embodiment, action, self._ros_time()))
+        stamp = self._ros_time() if self._actions.stamped else 0
+        data = self._actions.encode(action, stamp)
         self._link.send_command(data)
         sent = time.monotonic()
         self._record(self._embodiment.action.topic, data)
@@ -115,7 +119,7 @@ class RecordedLink:
     def send_decision(self, decision: Decision, latency: float) -> None:
         """Publish and record what is known of the command just sent."""
         numbers = [decision.step, decision.source, latency, decision.observation_age]
-        data = serialize(float64_multi_array(numbers))
+        data = self._decisions.fill(numbers)
         self._link.send_decision(data)
         self._record(DECISION, data)
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import torch
 from threadpoolctl import threadpool_limits
 
-from gac_ros.action import encode_action
 from gac_ros.checkpoint import Checkpoint, load_checkpoint
 from gac_ros.embodiment import Embodiment, find_embodiment
 from gac_ros.errors import ConfigurationError, DecodeError
-from gac_ros.messages import FLOAT64, STRING, deserialize, serialize
+from gac_ros.messages import FLOAT64, STRING, deserialize
 from gac_ros.nodes.parameters import Settings, Tick
 from gac_ros.planning import Planner
 from gac_ros.policy import GacActor, Policy
@@ -114,7 +113,6 @@ def _load_checkpoint(settings: Settings, embodiment: Embodiment) -> Checkpoint:
 
 def _warm_up_codec(embodiment: Embodiment) -> None:
     """Have the code that reads and writes each message type generated now, not at first use."""
-    serialize(encode_action(embodiment, embodiment.safe_action, 0))
     for kind in (*(channel.type for channel in embodiment.observation), FLOAT64, STRING):
         with suppress(DecodeError):
             deserialize(b"", kind)

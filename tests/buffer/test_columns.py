@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from gac_ros import messages
+from gac_ros import messages, patterns
 from gac_ros.buffer import columns
-from gac_ros.buffer.columns import Pattern, decode_columns
+from gac_ros.buffer.columns import decode_columns
 from gac_ros.errors import DecodeError
+from gac_ros.patterns import Pattern
 
 FLOATS = st.floats(width=64)
 WORDS = st.text(alphabet="abcé_/", max_size=6)
@@ -105,7 +106,7 @@ def all_numbers(message: Any) -> NDArray[np.float64]:
 
 def renumbered(message: Any, rng: np.random.Generator) -> Any:
     """A message of the same layout with other numbers, some of them odd ones."""
-    odd = [np.nan, np.inf, -0.0, 5e-324, columns._FIRST_MARK]
+    odd = [np.nan, np.inf, -0.0, 5e-324, patterns._FIRST_MARK]
 
     def other() -> float:
         return float(rng.choice(odd) if rng.random() < 0.2 else rng.normal())
@@ -218,7 +219,7 @@ def test_more_layouts_than_are_worth_a_pattern_are_decoded_all_the_same() -> Non
 
 def test_padding_may_hold_anything() -> None:
     recorded = [bytearray(each) for each in states(30, ("abc",))]
-    walked = columns._Walk(bytes(recorded[0]))
+    walked = patterns._Walk(bytes(recorded[0]))
     walked.message(messages.JOINT_STATE)
     for number, each in enumerate(recorded):
         # Between the end of the frame's name (a zero) and the number of joints.
