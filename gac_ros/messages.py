@@ -44,6 +44,11 @@ def message_class(type_name: str) -> Any:
     return typestore().types[type_name]
 
 
+def prepare(type_name: str) -> None:
+    """Have the code that reads and writes a type generated now; it takes tens of milliseconds."""
+    typestore().get_msgdef(type_name)
+
+
 def serialize(message: Any) -> bytes:
     """CDR bytes of a message."""
     return bytes(typestore().serialize_cdr(message, message.__msgtype__))

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from rclpy.serialization import deserialize_message, serialize_message
+from rosbags.typesys import Stores, get_typestore
 
 from gac_ros import messages
 from gac_ros.errors import DecodeError
@@ -148,6 +149,22 @@ def test_noise_is_a_decode_error_or_a_message_but_never_another_error(
 def test_a_decode_error_names_the_type_and_the_remedy() -> None:
     with pytest.raises(DecodeError, match=r"3 bytes.*nav_msgs/msg/Odometry.*embodiment"):
         messages.deserialize(b"\0\1\0", messages.ODOMETRY)
+
+
+def test_a_prepared_type_is_read_without_generating_code(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kind = messages.ODOMETRY
+    data = messages.serialize(messages.odometry(0, (0.0,) * 3, (1.0,) * 4, (0.0,) * 3, (0.0,) * 3))
+    store = get_typestore(Stores.ROS2_JAZZY)
+    monkeypatch.setattr(messages, "typestore", lambda: store)
+
+    messages.prepare(kind)
+
+    known = set(store.cache)
+    assert kind in known
+    messages.deserialize(data, kind)
+    assert set(store.cache) == known
 
 
 @settings(deadline=None)

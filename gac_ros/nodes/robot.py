@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -10,8 +9,8 @@ from threadpoolctl import threadpool_limits
 
 from gac_ros.checkpoint import Checkpoint, load_checkpoint
 from gac_ros.embodiment import Embodiment, find_embodiment
-from gac_ros.errors import ConfigurationError, DecodeError
-from gac_ros.messages import FLOAT64, STRING, deserialize
+from gac_ros.errors import ConfigurationError
+from gac_ros.messages import FLOAT64, STRING, prepare
 from gac_ros.nodes.parameters import Settings, Tick
 from gac_ros.planning import Planner
 from gac_ros.policy import GacActor, Policy
@@ -114,5 +113,4 @@ def _load_checkpoint(settings: Settings, embodiment: Embodiment) -> Checkpoint:
 def _warm_up_codec(embodiment: Embodiment) -> None:
     """Have the code that reads and writes each message type generated now, not at first use."""
     for kind in (*(channel.type for channel in embodiment.observation), FLOAT64, STRING):
-        with suppress(DecodeError):
-            deserialize(b"", kind)
+        prepare(kind)
