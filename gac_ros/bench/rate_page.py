@@ -1,4 +1,4 @@
-"""Render the page on control at rate from the files of `gac bench control` and `gac bench soak`.
+"""Render the page on control at rate from the files of `gac bench`: control, soak, replanning.
 
 The prose is about what is measured and how; every figure comes from the files.
 """
@@ -20,18 +20,20 @@ from gac_ros.bench.over_ros.latency import LatencyReport
 from gac_ros.bench.over_ros.limits import latency_limits, missed_limits, soak_limits
 from gac_ros.bench.over_ros.soak import SoakReport
 from gac_ros.bench.planning import PlanReport
+from gac_ros.bench.replanning_table import replanning_section
 from gac_ros.files import write_text
 
 CONTROL_FILE = "control.json"
 SOAK_FILES = ("soak_lock_step.json", "soak_real_time.json")
+REPLANNING_FILES = "replanning*.json"
 NOTES_FILE = "rate_notes.md"
 _HEAD = """\
 # Control at rate
 
 Rendered by `gac bench report` from the JSON files of `gac bench control` (`make bench`, nine
-minutes) and `gac bench soak`; no figure here was typed by hand. The ratios are measured side by
-side, in turns within one run; the other times are those of the machine named below and of what else
-it did at the time.
+minutes), `gac bench soak` and `gac bench replanning`; no figure in a table was typed by hand. The
+ratios are measured side by side, in turns within one run; the other times are those of the machine
+named below and of what else it did at the time.
 
 - The model has the default sizes and random weights; what it has learned changes no time.
 - *State to action* is measured from outside: from a robot's publish call to the arrival of the
@@ -72,7 +74,11 @@ def write_rate_page(results: Path, page: Path) -> bool:
         EpisodeError: a file is damaged.
         OutputError: the page cannot be written.
     """
-    lines = [*_control(results / CONTROL_FILE), *_soaks(results)]
+    lines = [
+        *_control(results / CONTROL_FILE),
+        *_soaks(results),
+        *replanning_section(sorted(results.glob(REPLANNING_FILES))),
+    ]
     if not lines:
         return False
     notes = results / NOTES_FILE

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from gac_ros.cli.bench_output import print_table
 from gac_ros.cli.display import counted_progress, make_console
 from gac_ros.cli.options import ModeName, Seed
-
-if TYPE_CHECKING:
-    from gac_ros.bench.replanning import Comparison
 
 
 class StartsName(str, Enum):
@@ -77,6 +74,7 @@ def replanning(
     Example: `gac bench replanning --json replanning.json`
     """
     from gac_ros.bench.replanning import compare, count_episodes, default_cases, run_cells
+    from gac_ros.bench.replanning_table import COLUMNS, replanning_rows
     from gac_ros.evaluation.threads import one_thread
     from gac_ros.replanning.config import ReplanningConfig
 
@@ -95,30 +93,7 @@ def replanning(
             file=json_file,
             on_episode=advance,
         )
-    _print(compare(cells))
+    title = "Return with plans made again, and difference between twins"
+    print_table(title, COLUMNS, replanning_rows(compare(cells)))
     if json_file is not None:
         make_console().print(f"Figures: {json_file}", soft_wrap=True)
-
-
-def _print(comparisons: list[Comparison]) -> None:
-    rows = []
-    for found in comparisons:
-        against, interval = "", ""
-        if found.rule != "never":
-            against = found.against
-            interval = f"{found.difference:+.1f} [{found.low:+.1f}, {found.high:+.1f}]"
-        count, mean, changes = str(found.episodes), f"{found.mean:.1f}", f"{found.changes:.1f}"
-        rows.append((found.case, found.rule, against, count, mean, interval, changes))
-    print_table(
-        "Return with plans made again, and difference between twins",
-        (
-            "case",
-            "rule",
-            "against",
-            "episodes",
-            "mean return",
-            "difference [95 %]",
-            "changes of plan",
-        ),
-        rows,
-    )

@@ -11,8 +11,11 @@ from gac_ros.bench.goals import at_most, write_measurement
 from gac_ros.bench.over_ros.jitter import Jitter, JitterReport
 from gac_ros.bench.over_ros.soak import Sample, SoakReport
 from gac_ros.bench.rate_page import CONTROL_FILE, SOAK_FILES, write_rate_page
+from gac_ros.bench.replanning import Cell, compare
 from gac_ros.bench.spread import Spread
 from gac_ros.errors import EpisodeError
+
+SETTINGS = {"checkpoint": "a", "disturbance": None, "starts": "reporting", "seed": 0}
 
 
 def jitter() -> JitterReport:
@@ -56,6 +59,22 @@ def test_what_was_measured_is_on_the_page_and_what_was_not_is_not(tmp_path: Path
     assert "real time, 200 Hz" in page
     assert "lock-step:" not in page
     assert "State message to action message" not in page
+
+
+def test_the_page_shows_what_planning_again_was_found_to_do(tmp_path: Path) -> None:
+    cells = [
+        Cell(case="maze", rule=rule, settings=SETTINGS, returns=[worth, worth], changes=[2, 3])
+        for rule, worth in (("never", 10.0), ("periodic", 7.0))
+    ]
+    comparisons = [comparison.model_dump() for comparison in compare(cells)]
+    write_measurement(tmp_path / "replanning_small.json", [], {"comparisons": comparisons})
+    assert write_rate_page(tmp_path, tmp_path / "rate.md")
+    page = (tmp_path / "rate.md").read_text()
+    row = ["maze", "periodic", "never", "2", "7.0", "-3.0 [-3.0, -3.0]", "2.5"]
+    assert row in [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines()]
+    (tmp_path / "replanning_small.json").write_text('{"comparisons": [{}]}')
+    with pytest.raises(EpisodeError, match="replanning_small"):
+        write_rate_page(tmp_path, tmp_path / "rate.md")
 
 
 def test_without_a_measurement_there_is_no_page(tmp_path: Path) -> None:
