@@ -8,6 +8,7 @@ exploration, Dabney et al. 2020 (arXiv 2006.01782).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,12 +27,16 @@ class Bursts:
         seed: of the lengths and the actions.
         at_start: whether the episode's first step begins one. Where a plan has the robot stand
             still, a burst that comes later teaches to stand still until then.
+        rest_from: the step from which on the robot is let go until the end of the episode; None
+            never does. Bursts lead to where no plan did, but the actor does not know how to stay
+            there and drives back to what it knows.
     """
 
     rate: float
     longest: int
     seed: int
     at_start: bool = False
+    rest_from: int | None = None
 
 
 class BurstSequence:
@@ -48,9 +53,14 @@ class BurstSequence:
         self._action = np.zeros(action_size, dtype=np.float32)
         self._left = 0
         self._begin = bursts.at_start
+        self._rest_from = math.inf if bursts.rest_from is None else bursts.rest_from
+        self._step = 0
 
     def apply(self, action: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The plan's action (A,), or in a burst the burst's; normalised to [-1, 1]."""
+        """The plan's action (A,), in a burst the burst's, at rest 0; normalised to [-1, 1]."""
+        step, self._step = self._step, self._step + 1
+        if step >= self._rest_from:
+            return np.zeros_like(action)
         begin, self._begin = self._begin, False
         if self._left == 0 and (begin or self._random.random() < self._bursts.rate):
             length = _SHORTEST / (1.0 - self._random.random())

@@ -61,6 +61,8 @@ class PlannerConfig(BaseModel):
             burst of one random action; see `Bursts`.
         explore_known_bursts: likewise of one that starts at a known plan and is interrupted.
         explore_interrupted_share: share of those.
+        explore_rest_share: share of all such plans that end at a random step, from which on the
+            robot is let go.
         posterior_weight: w of LPT's p(z0) p(y | z)^w.
     """
 
@@ -82,6 +84,7 @@ class PlannerConfig(BaseModel):
     explore_bursts: float = Field(default=0.0, ge=0.0, le=1.0)
     explore_known_bursts: float = Field(default=0.0, ge=0.0, le=1.0)
     explore_interrupted_share: float = Field(default=0.5, ge=0.0, le=1.0)
+    explore_rest_share: float = Field(default=0.0, ge=0.0, le=1.0)
     posterior_weight: float = Field(default=1.0, gt=0.0)
 
 
@@ -250,11 +253,16 @@ class Planner:
         return replace(plan, bursts=self._bursts(rate, generator))
 
     def _bursts(self, rate: float, generator: torch.Generator) -> Bursts | None:
-        if not rate:
+        length = self._model.config.episode_length
+        rest_from = None
+        share = self.config.explore_rest_share
+        if share and torch.rand(1, generator=generator).item() < share:
+            rest_from = int(torch.randint(length, (1,), generator=generator).item())
+        if not rate and rest_from is None:
             return None
         seed = int(torch.randint(2**31, (1,), generator=generator).item())
-        length = self._model.config.episode_length
-        return Bursts(rate, max(2, length // _LONGEST_BURST), seed, at_start=True)
+        longest = max(2, length // _LONGEST_BURST)
+        return Bursts(rate, longest, seed, at_start=rate > 0.0, rest_from=rest_from)
 
     def _prior_samples(self, count: int, generator: torch.Generator) -> Tensor:
         config = self._model.config

@@ -42,6 +42,31 @@ def test_a_burst_can_begin_with_the_episode() -> None:
     assert not all((actions(replace(BURSTS, seed=s), 2) != 7.0).all() for s in seeds)
 
 
+def test_a_robot_that_is_let_go_stays_so_until_the_end() -> None:
+    resting = actions(replace(BURSTS, rest_from=30), 200)
+    assert (resting[30:] == 0.0).all()
+    assert np.array_equal(resting[:30], actions(BURSTS, 30))
+    assert (actions(replace(BURSTS, rate=0.0, rest_from=3), 5)[:, 0] == [7, 7, 7, 0, 0]).all()
+
+
+def test_a_share_of_exploring_plans_ends_at_rest_whenever() -> None:
+    checkpoint = untrained_checkpoint("pointmaze_umaze")
+    planner = checkpoint.make_planner(
+        explore_raise=0.0, explore_known_share=1.0, explore_rest_share=0.5, langevin_steps=1
+    )
+    plans = [planner.plan("explore", seed) for seed in range(60)]
+    rests = [plan.bursts.rest_from for plan in plans if plan.bursts is not None]
+    assert 18 < len(rests) < 42
+    # No burst comes before, as these plans have a rate of 0.
+    assert all(plan.bursts is None or not plan.bursts.at_start for plan in plans)
+    length = checkpoint.model.config.episode_length
+    known = [step for step in rests if step is not None]
+    assert len(known) == len(rests)
+    assert 0 <= min(known) < 0.2 * length
+    assert 0.8 * length < max(known) < length
+    assert planner.plan("exploit", 3).bursts is None
+
+
 def test_a_recorded_plan_repeats_its_bursts() -> None:
     checkpoint = untrained_checkpoint("pointmaze_umaze")
     planner = checkpoint.make_planner(explore_raise=0.0, explore_bursts=0.5, explore_known_share=0)

@@ -49,8 +49,8 @@ class OnlineConfig(BaseModel):
             the plan that acted, start at that `plan`, or start at a sample of the `prior`;
             `proven` holds those that went better than most that began alike, and has the others
             start at the prior.
-        by_merit: whether episodes are drawn, and the best plans chosen, by how well they went for
-            where they began (`gac_ros.online.merit`) instead of by return and value.
+        by_merit: whether episodes are drawn, and the best plans chosen, by how far they beat those
+            that began alike (`gac_ros.online.merit`) instead of by return and value.
         online_share: share of the batches drawn from collected episodes; None draws them as all
             others.
         known_share: share of exploration's plans that start at a known one, once returns differ.
@@ -59,6 +59,8 @@ class OnlineConfig(BaseModel):
         known_bursts: likewise in those that do and are interrupted: bursts lead to where the plan
             is not known to work.
         interrupted_share: share of those; the others show what the plan is worth as it is.
+        rests: share of exploration's plans, once returns differ, that end at a random step, from
+            which on the robot is let go: so it learns to stay where a burst has led it.
         explore_moves: Langevin moves of exploration's sampling. Many lead away from the known
             plan that they start at, and with it from what it can do.
         target: of exploration.
@@ -74,8 +76,8 @@ class OnlineConfig(BaseModel):
     evaluation_episodes: int = Field(default=50, ge=0)
     plan_trials: int = Field(default=12, ge=0, le=100)
     plan_trial_starts: int = Field(default=12, gt=0, le=100)
-    gate_episodes: int = Field(default=40, ge=0)
-    gate_confidence: float = Field(default=0.8, ge=0.5, lt=1.0)
+    gate_episodes: int = Field(default=80, ge=0)
+    gate_confidence: float = Field(default=0.9, ge=0.5, lt=1.0)
     after_rejection: Literal["continue", "restart"] = "continue"
     collector: Literal["learner", "incumbent"] = "learner"
     new_chains: Literal["proven", "held", "plan", "prior"] = "proven"
@@ -85,6 +87,7 @@ class OnlineConfig(BaseModel):
     bursts: float = Field(default=0.05, ge=0.0, le=1.0)
     known_bursts: float = Field(default=0.02, ge=0.0, le=1.0)
     interrupted_share: float = Field(default=0.5, ge=0.0, le=1.0)
+    rests: float = Field(default=0.5, ge=0.0, le=1.0)
     explore_moves: int = Field(default=10, gt=0)
     target: TargetConfig = TargetConfig()
     initial: TrainingConfig = TrainingConfig()
@@ -132,6 +135,7 @@ def exploring_settings(config: OnlineConfig, target: Target) -> dict[str, float]
         "explore_bursts": config.bursts,
         "explore_known_bursts": config.known_bursts,
         "explore_interrupted_share": config.interrupted_share,
+        "explore_rest_share": config.rests if target.increment > 0.0 else 0.0,
         "langevin_steps": config.explore_moves,
     }
 

@@ -23,9 +23,9 @@ class KnownPlansTrainer(Trainer):
 
     Args:
         known: plans (N, D) by episode id.
-        merit: of each episode (N,), see `gac_ros.online.merit`. It takes the place of the return
-            where episodes are drawn by it, and that of the critic's value where the best plans are
-            chosen. None leaves both as they are, as does merit that is zero everywhere.
+        merit: of each episode (N,), at least 0, see `gac_ros.online.merit`. It takes the place of
+            the return where episodes are drawn by it, and that of the critic's value where the best
+            plans are chosen. None leaves both as they are, as does merit that is zero everywhere.
         arguments: as for `Trainer`.
     """
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
-from gac_ros.online.plans import candidate_plans, following, rank_plans, trial_count
+from gac_ros.online.plans import candidate_plans, following, mean_ranks, rank_plans, trial_count
 from tests.toy import untrained_checkpoint
 
 
@@ -24,6 +25,17 @@ def test_the_best_plan_is_left_and_bad_ones_are_tried_the_least() -> None:
     assert sum(len(seeds) for _, seeds in tried) == trial_count(8, 2)
     # All plans of a heat run on the same starts, and no heat on those of another.
     assert {seeds for _, seeds in tried} == {(0, 1), (2, 3), (4, 5)}
+
+
+def test_a_plan_that_is_good_from_most_starts_is_before_one_that_is_very_good_from_one() -> None:
+    stays, drives, fails = [300.0, 0.0, 0.0, 0.0], [20.0, 25.0, 0.0, 31.0], [0.0] * 4
+    ranks = mean_ranks(np.array([stays, drives, fails]))
+    assert ranks[1] > ranks[0] > ranks[2]
+    np.testing.assert_allclose(ranks.mean(), 0.5)
+    assert mean_ranks(np.array([[1.0, 2.0]])).tolist() == [0.5]
+    returns = [stays, drives]
+    order = rank_plans(2, 4, range(4), lambda index, seeds: [returns[index][s] for s in seeds])
+    assert order == [1, 0]
 
 
 def test_equals_are_left_in_the_order_of_the_model() -> None:
