@@ -13,7 +13,7 @@ from gac_ros.faults import Fault
 from gac_ros.messages import deserialize
 from gac_ros.nodes.crew import Prepared
 from gac_ros.nodes.parameters import Settings, Tick
-from gac_ros.nodes.recorded_link import RecordedLink
+from gac_ros.nodes.recorded_link import Place, RecordedLink
 from gac_ros.nodes.robot import LoadedRobot
 from gac_ros.nodes.shadowed import ShadowedActor
 from gac_ros.nodes.statistics import LoopStatistics
@@ -148,13 +148,14 @@ class Pilot:
         plan = self._robot.actor.plan
         decision = self._loop.decide(now)
         self._note(decision.events)
-        if self._robot.replanning is not None:
-            self._follow_up(self._robot.replanning, plan, decision)
+        place = self._link.place()
         self._last_command = self._link.send_action(decision.action)
         latency = self._last_command - answered
         # By the timer, an input may wait for its tick; that is not the loop being slow.
         taken = self._last_command - now if self._by_timer else latency
         overrun = taken > self._period
+        if self._robot.replanning is not None:
+            self._follow_up(self._robot.replanning, plan, place, decision)
         if not decision.gives_up:
             self._link.send_decision(decision, latency)
             self.statistics.add_decision(decision, latency, overrun=overrun)
@@ -181,15 +182,21 @@ class Pilot:
         if self._robot.replanning is not None:
             self._robot.replanning.rewarded(reward)
 
-    def _follow_up(self, actor: ReplanningActor, before: Plan | None, decision: Decision) -> None:
-        """Tell the actor what is sent, and everybody of its new plan, before its first command."""
+    def _follow_up(
+        self, actor: ReplanningActor, before: Plan | None, place: Place, decision: Decision
+    ) -> None:
+        """Tell the actor what was sent, and everybody of its new plan.
+
+        In the bag the plan comes before its first command, as a replay needs it; but the robot does
+        not wait for that.
+        """
         actor.executed(decision.action)
         if actor.looks != self._looks:  # a look that keeps a plan renews it
             self._looks = actor.looks
             self.statistics.planned = time.monotonic()
             self._loop.planned(self.statistics.planned)
         if actor.plan is not before and actor.plan is not None:
-            self._link.send_plan(actor.plan)
+            self._link.send_plan(actor.plan, place)
             self.statistics.changes_of_plan += 1
         process = self._robot.planning_process
         if process is not None and process.failure:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from numpy import float64
 from numpy.typing import NDArray
@@ -24,6 +24,13 @@ from gac_ros.nodes.link import Link
 from gac_ros.patterns import Template
 from gac_ros.planning import Plan
 from gac_ros.safety import FaultEvent
+
+
+class Place(NamedTuple):
+    """Of a message in the bag: behind how many that wait to be recorded, and the log time."""
+
+    before: int
+    stamp: int
 
 
 class RecordedLink:
@@ -101,11 +108,20 @@ class RecordedLink:
         """Record a message that the controller uses; topic as in the embodiment."""
         self._record(topic, data)
 
-    def send_plan(self, plan: Plan) -> None:
-        """Publish and record the plan."""
+    def place(self) -> Place:
+        """The present place in the bag, for what is sent a little later."""
+        return Place(before=len(self._waiting), stamp=time.time_ns())
+
+    def send_plan(self, plan: Plan, place: Place | None = None) -> None:
+        """Publish and record the plan.
+
+        Args:
+            plan: that is followed from now on.
+            place: where it belongs in the bag; since then nothing has been handed over.
+        """
         data = serialize(string(plan.to_json()))
         self._link.send_plan(data)
-        self._record(PLAN, data)
+        self._record(PLAN, data, place)
 
     def send_action(self, action: NDArray[float64]) -> float:
         """Publish and record a command; returns when it was sent, in monotonic seconds."""
@@ -173,6 +189,10 @@ class RecordedLink:
             self._recorder.discard()
         self._recording = False
 
-    def _record(self, role: str, data: bytes) -> None:
+    def _record(self, role: str, data: bytes, place: Place | None = None) -> None:
         if self._recording and self._recorder is not None:
-            self._waiting.append((self._link.topics[role], data, time.time_ns()))
+            topic = self._link.topics[role]
+            if place is None:
+                self._waiting.append((topic, data, time.time_ns()))
+            else:
+                self._waiting.insert(place.before, (topic, data, place.stamp))
