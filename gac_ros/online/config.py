@@ -49,8 +49,9 @@ class OnlineConfig(BaseModel):
             the plan that acted, start at that `plan`, or start at a sample of the `prior`;
             `proven` holds those that went better than most that began alike, and has the others
             start at the prior.
-        by_merit: whether episodes are drawn, and the best plans chosen, by how far they beat those
-            that began alike (`gac_ros.online.merit`) instead of by return and value.
+        by_credit: whether episodes and their steps are drawn, and the best plans chosen, by how
+            much better than usual it went on after each step (`gac_ros.online.credit`), instead of
+            by return and value.
         online_share: share of the batches drawn from collected episodes; None draws them as all
             others.
         known_share: share of exploration's plans that start at a known one, once returns differ.
@@ -81,7 +82,7 @@ class OnlineConfig(BaseModel):
     after_rejection: Literal["continue", "restart"] = "continue"
     collector: Literal["learner", "incumbent"] = "learner"
     new_chains: Literal["proven", "held", "plan", "prior"] = "proven"
-    by_merit: bool = True
+    by_credit: bool = True
     online_share: float | None = Field(default=None, gt=0.0, lt=1.0)
     known_share: float = Field(default=0.75, ge=0.0, le=1.0)
     bursts: float = Field(default=0.05, ge=0.0, le=1.0)

@@ -17,7 +17,8 @@ from gac_ros.buffer.summary import list_episodes
 from gac_ros.embodiment import Embodiment
 from gac_ros.episode import Episode
 from gac_ros.errors import EpisodeError
-from gac_ros.online.merit import advantages, merits
+from gac_ros.online.credit import step_credit
+from gac_ros.online.merit import merits
 
 # Merit above which an episode's plan is kept.
 _PROVEN = 0.5
@@ -139,16 +140,17 @@ class Experience:
 
     def merit(self) -> NDArray[np.float64]:
         """How well each episode went for where it began (N,), see `gac_ros.online.merit`."""
-        return merits(self._starts(), np.array(self.returns))
-
-    def advantage(self) -> NDArray[np.float64]:
-        """By how much (N,), see `gac_ros.online.merit`."""
-        return advantages(self._starts(), np.array(self.returns))
-
-    def _starts(self) -> NDArray[np.float64]:
         starts = np.stack([episode.observations[0] for episode in self._episodes])
         scale = starts.std(axis=0)
-        return starts / np.where(scale > 0.0, scale, 1.0)
+        return merits(starts / np.where(scale > 0.0, scale, 1.0), np.array(self.returns))
+
+    def credit(self) -> list[NDArray[np.float64]]:
+        """Of the steps of each episode (T,), see `gac_ros.online.credit`."""
+        return step_credit(
+            [episode.observations[:-1] for episode in self._episodes],
+            np.array(self.returns),
+            [episode.terminated for episode in self._episodes],
+        )
 
     def buffer(self) -> EpisodeBuffer:
         """All episodes, to train on."""

@@ -303,7 +303,7 @@ class _Run:
             parent_chains=chains,
             emphasis=experience.emphasis(self._config.online_share),
             known=known,
-            merit=experience.advantage() if self._config.by_merit else None,
+            credit=experience.credit() if self._config.by_credit else None,
         )
 
     def _train(self, trainer: Trainer, number: int, name: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gac_ros.training.trainer import StepReport, Trainer
+
+# Share of the windows that credit places; the others keep the whole episode in view.
+_CREDITED_WINDOWS = 0.7
 
 
 class KnownPlansTrainer(Trainer):
@@ -23,9 +27,11 @@ class KnownPlansTrainer(Trainer):
 
     Args:
         known: plans (N, D) by episode id.
-        merit: of each episode (N,), at least 0, see `gac_ros.online.merit`. It takes the place of
-            the return where episodes are drawn by it, and that of the critic's value where the best
-            plans are chosen. None leaves both as they are, as does merit that is zero everywhere.
+        credit: of the steps (T,) of each episode, at least 0, see `gac_ros.online.credit`. Its mean
+            power over an episode takes the place of the power of the return where episodes are
+            drawn by it, and that of the critic's value where the best plans are chosen; within an
+            episode it says where windows are cut. None leaves all three as they are, as does
+            credit that is zero everywhere.
         arguments: as for `Trainer`.
     """
 
@@ -33,7 +39,7 @@ class KnownPlansTrainer(Trainer):
         self,
         *arguments: Any,
         known: dict[str, Tensor],
-        merit: NDArray[np.float64] | None = None,
+        credit: Sequence[NDArray[np.float64]] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(*arguments, **options)
@@ -42,10 +48,12 @@ class KnownPlansTrainer(Trainer):
         self._known_plans = self.chains[:0].clone()
         if rows:
             self._known_plans = torch.stack([known[self.episode_ids[row]] for row in rows])
-        self._merit = merit if merit is not None and merit.any() else None
-        if self._merit is not None:
-            weights = self._merit**self.config.return_power
-            self._weights = weights / weights.sum()
+        self._credit: list[NDArray[np.float64]] | None = None
+        if credit is not None and any(steps.any() for steps in credit):
+            powers = [steps**self.config.return_power for steps in credit]
+            self._credit = [np.cumsum(steps) for steps in powers]
+            means = np.array([steps.mean() for steps in powers])
+            self._weights = means / means.sum()
         self._hold()
 
     def step(self) -> StepReport:
@@ -61,8 +69,24 @@ class KnownPlansTrainer(Trainer):
         self.chains[self._known_rows] = self._known_plans
 
     def _best_plans(self, starts: Tensor) -> Tensor:
-        if self._merit is None or not self._samples_plans:
+        if self._credit is None or not self._samples_plans:
             return super()._best_plans(starts)
         # Among equals, the higher return.
-        order = np.lexsort((-self._returns.cpu().numpy(), -self._merit))
+        order = np.lexsort((-self._returns.cpu().numpy(), -self._weights))
         return self._modes(order[: self.config.best_plans])
+
+    def _window_starts(self, indices: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+        """Most of the windows of an episode with credit are cut around steps that have it."""
+        starts = super()._window_starts(indices, count)
+        if self._credit is None:
+            return starts
+        chosen = self._rng.random(starts.shape) < _CREDITED_WINDOWS
+        places = self._rng.random(starts.shape)
+        before = self._rng.integers(0, self.config.window_length, starts.shape)
+        for row, index in enumerate(indices):
+            sums = self._credit[index]
+            if sums[-1] > 0.0:
+                steps = np.searchsorted(sums, places[row] * sums[-1], side="right")
+                steps = np.minimum(steps, len(sums) - 1)
+                starts[row] = np.where(chosen[row], steps - before[row], starts[row])
+        return starts

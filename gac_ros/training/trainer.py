@@ -283,9 +283,7 @@ class Trainer:
         step. `count` windows an episode; None as many as the configuration says.
         """
         config = self.config
-        starts = stratified_starts(
-            self._lengths[indices], count or config.windows, config.window_length, self._rng
-        )
+        starts = self._window_starts(indices, count or config.windows)
         windows = self._episodes.windows(
             indices, starts, burn_in=self.model.config.burn_in, length=config.window_length
         )
@@ -313,6 +311,12 @@ class Trainer:
             lengths=tensor(self._lengths[indices].astype(np.float32)),
             burn_in=self.model.config.burn_in,
             to_go=None if self._to_go is None else tensor(self._to_go_of(indices, windows)),
+        )
+
+    def _window_starts(self, indices: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+        """First scored step of each window, (B, count)."""
+        return stratified_starts(
+            self._lengths[indices], count, self.config.window_length, self._rng
         )
 
     def _standardized_to_go(self) -> list[NDArray[np.float32]]:
