@@ -24,6 +24,7 @@ from gac_ros.bench.replanning_table import replanning_section
 from gac_ros.files import write_text
 
 CONTROL_FILE = "control.json"
+PRIORITY_FILE = "control_priority.json"
 SOAK_FILES = ("soak_lock_step.json", "soak_real_time.json")
 REPLANNING_FILES = "replanning*.json"
 NOTES_FILE = "rate_notes.md"
@@ -55,6 +56,8 @@ named below and of what else it did at the time.
   main thread of the answering process, or of the stand that plays the robot, not been ready without
   a processor during it, as the kernel tells. *Else*: neither explains it alone, as when a thread of
   DDS waited; these count as the controller's own.
+- *Beside other work*: `chrt -f 20 gac bench control --latency --missed`, all that is measured at
+  that priority but for the planner, while trainings load the machine; *others* says how much.
 - Periods are those that a subscriber of the commands sees. *Real-time priority*: as with `chrt`
   ([controller.md](controller.md), Priority); only where it is permitted.
 """
@@ -75,7 +78,8 @@ def write_rate_page(results: Path, page: Path) -> bool:
         OutputError: the page cannot be written.
     """
     lines = [
-        *_control(results / CONTROL_FILE),
+        *_control(results / CONTROL_FILE, "Speed"),
+        *_control(results / PRIORITY_FILE, "Speed at a real-time priority, beside other work"),
         *_soaks(results),
         *replanning_section(sorted(results.glob(REPLANNING_FILES))),
     ]
@@ -88,11 +92,11 @@ def write_rate_page(results: Path, page: Path) -> bool:
     return True
 
 
-def _control(path: Path) -> Iterator[str]:
+def _control(path: Path, title: str) -> Iterator[str]:
     if not path.is_file():
         return
     content = read_measurement(path)
-    yield from ("## Speed", "", measurement_origin(path, content), "")
+    yield from (f"## {title}", "", measurement_origin(path, content), "")
     try:
         goals = [SpeedGoal.model_validate(goal) for goal in content["goals"]]
         if goals:

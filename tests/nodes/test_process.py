@@ -97,6 +97,23 @@ def test_a_policy_that_fails_gives_way_to_the_safe_action_and_the_episode_is_kep
         assert process.stop() == 0
 
 
+def test_nothing_is_loaded_while_a_robot_is_driven(
+    peer: RosPeer, contract: Path, checkpoint: Path, episodes: Path
+) -> None:
+    """To load code takes milliseconds, in which no command is sent."""
+    arm, client = Arm(peer), Client(peer)
+    importing = {"module": "tests.nodes.importing_controller", "lock_step": True}
+    with connected(arm, client, contract, checkpoint, episodes, **importing) as process:
+        client.start()
+        arm.step(0)
+        client.diagnosis("latency p99 (ms)", ".")
+        arm.step(1)
+        arm.finish(2, "truncated")
+        assert client.summary()["error"] is None
+        assert process.stop() == 0
+        assert "imported later: []" in process.output
+
+
 def test_a_ctrl_c_while_the_model_is_loading_ends_in_order(
     contract: Path, checkpoint: Path, ros_domain: int
 ) -> None:
