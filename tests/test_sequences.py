@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from tests.message_sequences import ROBOTS, Course, courses
 
 
+@pytest.mark.timeout(3600)  # 100,000 take longer than the suite's limit for a test
 @pytest.mark.filterwarnings("ignore:overflow")  # of numbers that a scale makes infinite
 def test_no_sequence_of_messages_gets_a_bad_command_out(request: pytest.FixtureRequest) -> None:
     count = request.config.getoption("--message-sequences")
