@@ -69,7 +69,7 @@ def control(
     jitter_seconds: JitterSeconds = 60.0,
     json_file: JsonFile = None,
 ) -> None:
-    """Measure control, from a decision to the whole way over DDS; some nine minutes.
+    """Measure control, from a decision to the whole way over DDS; some eleven minutes.
 
     Without a choice of parts all of them are measured. What is compared runs side by side, in
     turns, so that the ratios hold on a busy machine too; the other times want an idle one. The

@@ -59,9 +59,9 @@ class OnlineConfig(BaseModel):
             exploration that do not start at a known one; see `gac_ros.exploration`.
         known_bursts: likewise in those that do and are interrupted: bursts lead to where the plan
             is not known to work.
-        interrupted_share: share of those; the others show what the plan is worth as it is.
-        rests: share of exploration's plans, once returns differ, that end at a random step, from
-            which on the robot is let go: so it learns to stay where a burst has led it.
+        interrupted_share: share of the plans around a known one that bursts interrupt.
+        rests: share of all exploring plans, interrupted or not, once returns differ, that end at a
+            random step, from which on the robot is let go: so it learns to stay where it has got.
         explore_moves: Langevin moves of exploration's sampling. Many lead away from the known
             plan that they start at, and with it from what it can do.
         target: of exploration.

@@ -37,16 +37,37 @@ Steps = list[NDArray[np.float64]]
 """One number a step, (T,), of every episode."""
 
 
+def fourier_features(observations: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Of the states of all steps, (sum of T, F).
+
+    Args:
+        observations: states of the steps of each episode, (T, O).
+    """
+    every = np.concatenate(observations)
+    mean, scale = every.mean(axis=0), every.std(axis=0)
+    random = np.random.default_rng(0)
+    frequencies = random.normal(size=(every.shape[1], _FEATURES)) / np.resize(_SCALES, _FEATURES)
+    phases = random.uniform(0.0, 2.0 * np.pi, _FEATURES)
+    angles = (every - mean) / np.where(scale > 0.0, scale, 1.0) @ frequencies + phases
+    return np.asarray(np.cos(angles) * np.sqrt(2.0 / _FEATURES))
+
+
 def step_rewards(
-    observations: Sequence[NDArray[np.float64]], returns: NDArray[np.float64]
+    states: NDArray[np.float64], lengths: Sequence[int], returns: NDArray[np.float64]
 ) -> Steps:
     """Rewards of single steps that add up to the returns as well as a smooth function can.
 
     Args:
-        observations: states of the steps of each episode, (T, O).
+        states: features of the steps of all episodes, (sum of T, F).
+        lengths: T of each of the N episodes.
         returns: (N,).
     """
-    return _rewards(_fourier_features(observations), returns)
+    parts, steps = _split(states, lengths), np.array(lengths, dtype=np.float64)
+    # What is fitted is the difference from the reward that would explain all returns alike.
+    alike = float(steps @ returns) / float(steps @ steps)
+    sums = np.stack([part.sum(axis=0) for part in parts])
+    weights = _ridge(sums, returns - alike * steps)
+    return [alike + part @ weights for part in parts]
 
 
 def step_credit(
@@ -67,49 +88,27 @@ def step_credit(
             what would have come is unknown.
     """
     every = max(1, math.ceil(sum(map(len, observations)) / _MOST_STEPS))
-    parts = _fourier_features([steps[::every] for steps in observations])
-    discount = 1.0 - 1.0 / (1.0 + _HORIZON * max(map(len, parts)))
+    seen = [steps[::every] for steps in observations]
+    states, lengths = fourier_features(seen), [len(steps) for steps in seen]
+    discount = 1.0 - 1.0 / (1.0 + _HORIZON * max(lengths))
+    rewards = step_rewards(states, lengths, returns)
     future = np.concatenate(
-        [
-            _future(rewards, discount, ended)
-            for rewards, ended in zip(_rewards(parts, returns), terminated, strict=True)
-        ]
+        [_future(part, discount, ended) for part, ended in zip(rewards, terminated, strict=True)]
     )
     spread = float(future.std())
     if spread <= _NEGLIGIBLE * float(np.abs(future).max()):
         return [np.zeros(len(steps)) for steps in observations]
-    states = np.concatenate(parts)
     above = future - _smooth(states, future)
     such = np.sqrt(np.clip(_smooth(states, np.square(above)), 0.0, None))
     credit = np.clip(above / (such + spread), 0.0, None)
     return [
         np.repeat(values, every)[: len(steps)]
-        for values, steps in zip(_split(credit, parts), observations, strict=True)
+        for values, steps in zip(_split(credit, lengths), observations, strict=True)
     ]
 
 
-def _split(values: NDArray[np.float64], parts: Sequence[NDArray[np.float64]]) -> Steps:
-    return np.split(values, np.cumsum([len(part) for part in parts])[:-1])
-
-
-def _fourier_features(observations: Sequence[NDArray[np.float64]]) -> Steps:
-    """Of the states of each episode (T, O), (T, F)."""
-    every = np.concatenate(observations)
-    mean, scale = every.mean(axis=0), every.std(axis=0)
-    random = np.random.default_rng(0)
-    frequencies = random.normal(size=(every.shape[1], _FEATURES)) / np.resize(_SCALES, _FEATURES)
-    phases = random.uniform(0.0, 2.0 * np.pi, _FEATURES)
-    angles = (every - mean) / np.where(scale > 0.0, scale, 1.0) @ frequencies + phases
-    return _split(np.cos(angles) * np.sqrt(2.0 / _FEATURES), observations)
-
-
-def _rewards(states: Steps, returns: NDArray[np.float64]) -> Steps:
-    lengths = np.array([len(part) for part in states], dtype=np.float64)
-    # What is fitted is the difference from the reward that would explain all returns alike.
-    alike = float(lengths @ returns) / float(lengths @ lengths)
-    sums = np.stack([part.sum(axis=0) for part in states])
-    weights = _ridge(sums, returns - alike * lengths)
-    return [alike + part @ weights for part in states]
+def _split(values: NDArray[np.float64], lengths: Sequence[int]) -> list[NDArray[np.float64]]:
+    return np.split(values, np.cumsum(lengths)[:-1])
 
 
 def _smooth(states: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:

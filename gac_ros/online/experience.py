@@ -59,8 +59,8 @@ class Experience:
     Attributes:
         offline: how many episodes the run began with; they come first.
         plans: z0 (N, D) by episode id, of the episodes in which a plan alone acted.
-        interrupted: likewise, of those whose plan bursts of random actions interrupted: what
-            explains them is near that plan, but not known.
+        interrupted: likewise, of those whose plan bursts of random actions or a rest interrupted:
+            what explains them is near that plan, but not known.
         targets: y+ by episode id, of the episodes whose plan had one.
     """
 

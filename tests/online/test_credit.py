@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gac_ros.online.credit import step_credit, step_rewards
+from gac_ros.online.credit import fourier_features, step_credit, step_rewards
 
 LENGTH = 60
 
@@ -26,7 +26,7 @@ def walks(count: int, seed: int) -> list[NDArray[np.float64]]:
 
 
 def at_goal(steps: NDArray[np.float64]) -> NDArray[np.float64]:
-    return (steps > 0.6).all(axis=1).astype(np.float64)
+    return np.asarray((steps > 0.6).all(axis=1), dtype=np.float64)
 
 
 def returns_of(episodes: list[NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -35,7 +35,8 @@ def returns_of(episodes: list[NDArray[np.float64]]) -> NDArray[np.float64]:
 
 def test_rewards_of_steps_are_found_from_returns_alone() -> None:
     episodes = walks(300, seed=0)
-    found = np.concatenate(step_rewards(episodes, returns_of(episodes)))
+    states, lengths = fourier_features(episodes), [len(steps) for steps in episodes]
+    found = np.concatenate(step_rewards(states, lengths, returns_of(episodes)))
     earned = at_goal(np.concatenate(episodes))
     assert np.corrcoef(found, earned)[0, 1] > 0.7
     assert abs(found[earned == 0.0].mean()) < 0.05
