@@ -197,7 +197,7 @@ def _comparisons(records: Sequence[OnlineRecord]) -> Iterator[str]:
         [
             one.name,
             other.name,
-            str(mine.episodes),
+            " / ".join(dict.fromkeys(str(result.episodes) for result in (mine, theirs))),
             *(with_interval(r.exploitation) for r in (mine, theirs)),
             _difference((theirs, mine)),
         ]
@@ -220,7 +220,8 @@ def _compared(
 ) -> Iterator[tuple[OnlineRecord, OnlineRecord, RoundResult, RoundResult]]:
     """Exploring and the other strategies, where nothing but the strategy differs, at their end.
 
-    Value-based methods differ in all they do; robot, data, starts and episodes are the same.
+    Value-based methods differ in all they do; robot, data, starts and episodes are the same. Where
+    live episodes make the rounds of one longer, the other strategy has had the more episodes.
     """
     for record in records:
         if record.config.get("collect") != "explore":
@@ -228,14 +229,12 @@ def _compared(
         for other in records:
             if other.config.get("collect") == "explore" or not _comparable(record, other):
                 continue
-            equal = [
-                (mine, theirs)
-                for mine in record.rounds
-                for theirs in other.rounds
-                if mine.episodes == theirs.episodes
-            ]
-            if len(equal) > 1:
-                yield record, other, *equal[-1]
+            most = other.rounds[-1].episodes
+            mine = [result for result in record.rounds if 0 < result.episodes <= most]
+            if mine:
+                had = mine[-1].episodes
+                theirs = next(result for result in other.rounds if result.episodes >= had)
+                yield record, other, mine[-1], theirs
 
 
 def _over_seeds(records: Sequence[OnlineRecord]) -> Iterator[str]:
@@ -254,7 +253,7 @@ def _over_seeds(records: Sequence[OnlineRecord]) -> Iterator[str]:
         pairs = [
             (theirs, mine)
             for one, other, mine, theirs in compared
-            if other in group and mine.episodes == one.wanted
+            if other in group and one.collected == one.wanted
         ]
         rows.append(
             [

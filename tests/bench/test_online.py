@@ -113,6 +113,28 @@ def test_exploring_is_compared_with_runs_that_differ_in_nothing_else(tmp_path: P
     assert rises == ["+7.0 (0.6 to 13.4)"]
 
 
+def test_where_live_episodes_make_rounds_longer_the_other_has_had_the_more(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    page, results = tmp_path / "page.md", tmp_path / "results"
+    page.write_text("<!-- figures: begin -->\n<!-- figures: end -->\n")
+    runs = [
+        write_run(tmp_path / name, mean=mean, collect=name)
+        for name, mean in (("explore", 9.5), ("exploit", 4.5))
+    ]
+    for run, at_last in zip(runs, ((3, 7), (4, 6)), strict=True):
+        content = json.loads((run / "results.json").read_text())
+        last = content["rounds"].pop()
+        content["rounds"] += [{**last, "episodes": episodes} for episodes in at_last]
+        (run / "results.json").write_text(json.dumps(content))
+    options = ["--results", str(results), "--page", str(page)]
+    assert main(["bench", "online", *map(str, runs), *options]) == 0
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in page.read_text().split("\n")
+    ]
+    # Exploring's last round has no match: the other never had seven.
+    assert [row[2] for row in rows if row[:2] == ["explore", "exploit"]] == ["3 / 4"]
+
+
 def test_exploring_is_compared_with_value_based_methods_on_the_same_data_and_starts(
     tmp_path: Path,
 ) -> None:
