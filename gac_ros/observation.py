@@ -30,7 +30,8 @@ class ChannelDecoder:
     def decode(self, message: Any) -> NDArray[np.float64]:
         """The channel's numbers, float64 of shape (fields,), scaled and clipped.
 
-        NaN and infinity pass through: what to do about them is the controller's decision.
+        NaN and infinity pass through, clipped or not: what to do about them is the controller's
+        decision.
 
         Raises:
             DecodeError: a joint or an element is missing.
@@ -46,9 +47,18 @@ class ChannelDecoder:
         return self._read(message)
 
     def scale(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Numbers as the policy sees them, of numbers as read; shape (..., fields)."""
+        """Numbers as the policy sees them, of numbers as read; shape (..., fields).
+
+        What is not finite stays so: a broken sensor must not look like one at its limit.
+        """
         scaled = values * self._scale
-        return np.clip(scaled, self._low, self._high) if self._clips else scaled
+        if not self._clips:
+            return scaled
+        clipped: NDArray[np.float64] = np.clip(scaled, self._low, self._high)
+        infinite = np.isinf(values)
+        if infinite.any():
+            clipped[infinite] = scaled[infinite]
+        return clipped
 
 
 def _reader(channel: ObservationChannel) -> Callable[[Any], NDArray[np.float64]]:

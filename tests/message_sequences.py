@@ -128,7 +128,8 @@ message = st.tuples(
 )
 # As likely as anything odd: otherwise the policy would hardly ever get to act.
 fine = st.floats(-2.0, 2.0)
-step = st.tuples(st.just("step"), fine | fine | st.sampled_from((math.nan, math.inf, 1e308)))
+mostly_fine = fine | fine | fine | st.sampled_from((math.nan, math.inf, -math.inf, 1e308))
+step = st.tuples(st.just("step"), mostly_fine, mostly_fine)
 answer = st.tuples(
     st.just("answer"),
     st.lists(st.floats(-3.0, 3.0), min_size=2, max_size=2)
@@ -176,6 +177,7 @@ class Course:
         self._now = 0.0
         self._misled = False
         self._heard: dict[str, float] = {}
+        self._finite: dict[str, bool] = {}
         self._sent = embodiment.safe_action
 
     def begin(self, seed: int) -> None:
@@ -184,7 +186,7 @@ class Course:
     def act(self, observation: NDArray[np.float64]) -> Any:
         """The policy: whatever was drawn, but only ever for a good observation."""
         # Not asserted here: what a policy raises is a fault like others.
-        self._misled = not np.isfinite(observation).all() or any(
+        self._misled = not (np.isfinite(observation).all() and all(self._finite.values())) or any(
             self._now - self._heard.get(topic, -math.inf) > channel.max_age
             for topic, (channel, _) in self._decoders.items()
         )
@@ -199,9 +201,9 @@ class Course:
         for name, *arguments in operations:
             getattr(self, f"_do_{name}")(*arguments)
 
-    def _do_step(self, value: float) -> None:
+    def _do_step(self, hip: float, knee: float) -> None:
         for topic, joints in (("joint_states", True), ("scan", False)):
-            make = _message(list(JOINTS), [value, -value], [value, value], joints)
+            make = _message(list(JOINTS), [hip, knee], [hip, hip], joints)
             self._receive(topic, messages.serialize(make(self._stamp(0.0))))
         self._do_decide(0.05)
 
@@ -230,10 +232,11 @@ class Course:
             self._loop.learn(topic, data)
         self.alike += alike
         try:
-            decoder.decode(decoded)
+            numbers = decoder.read(decoded)
         except DecodeError:
             return
         self._heard[topic] = self._now
+        self._finite[topic] = bool(np.isfinite(numbers).all())
 
     def _do_answer(self, value: Any) -> None:
         self._answer = value
