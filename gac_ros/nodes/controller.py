@@ -18,7 +18,7 @@ Everything is set by ROS parameters, for example
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the node until SIGINT or SIGTERM.
+    """Run the node until SIGINT, SIGTERM or SIGHUP.
 
     Returns:
         0 after an orderly stop, 1 after a defect, 2 after a user's mistake.

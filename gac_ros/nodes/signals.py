@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as an orderly request to stop."""
+"""SIGINT, SIGTERM and SIGHUP as an orderly request to stop."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from collections.abc import Callable
 from threading import Event, Lock, Thread
 from types import FrameType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last of a lost terminal
 
 
 class StopRequest:
-    """Notices SIGINT and SIGTERM from construction on, for the rest of the process's life.
+    """Notices these signals from construction on, for the rest of the process's life.
 
-    Python runs signal handlers between two instructions of the main thread, which waits inside
-    the executor; a thread of its own hears of a signal at once.
+    A SIGHUP that is ignored already, as under `nohup`, stays so. Python runs signal handlers
+    between two instructions of the main thread, which waits inside the executor; a thread of its
+    own hears of a signal at once.
 
     Attributes:
         event: set when a signal has come.
@@ -29,7 +30,8 @@ class StopRequest:
         self._told.setblocking(False)
         signal.set_wakeup_fd(self._told.fileno(), warn_on_full_buffer=False)
         for number in _SIGNALS:
-            signal.signal(number, _leave_to_the_thread)
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, _leave_to_the_thread)
         Thread(target=self._listen, name="signals", daemon=True).start()
 
     def on_stop(self, wake: Callable[[], None] | None) -> None:

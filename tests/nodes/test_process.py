@@ -65,6 +65,13 @@ def test_sigterm_in_an_episode_sends_the_safe_action_last_and_keeps_the_bag(
         check_orderly_end(peer, process, arm, episodes, signal.SIGTERM)
 
 
+def test_a_lost_terminal_ends_the_controller_in_order_like_sigterm(
+    peer: RosPeer, contract: Path, checkpoint: Path, episodes: Path
+) -> None:
+    with mid_episode(peer, contract, checkpoint, episodes) as (process, arm):
+        check_orderly_end(peer, process, arm, episodes, signal.SIGHUP)
+
+
 def test_a_killed_controller_leaves_no_episode_and_the_next_one_ends_in_order_by_sigint(
     peer: RosPeer, contract: Path, checkpoint: Path, episodes: Path
 ) -> None:
@@ -95,6 +102,21 @@ def test_a_policy_that_fails_gives_way_to_the_safe_action_and_the_episode_is_kep
         assert client.change(Transition.TRANSITION_ACTIVATE)
         client.start()
         assert process.stop() == 0
+
+
+def test_a_defect_anywhere_sends_the_safe_action_last_and_keeps_the_bag(
+    peer: RosPeer, contract: Path, checkpoint: Path, episodes: Path
+) -> None:
+    arm, client = Arm(peer), Client(peer)
+    broken = {"module": "tests.nodes.broken_controller", "lock_step": True}
+    with connected(arm, client, contract, checkpoint, episodes, **broken) as process:
+        client.start()
+        assert is_policy(arm.step(0))
+        assert process.wait() == 1
+        assert "ArithmeticError: the matrix is singular" in process.output
+        peer.spin_until(lambda: len(arm.commands) > 1)
+        assert arm.commands[-1] == SAFE
+        peer.spin_until(arm.disconnected)
 
 
 def test_nothing_is_loaded_while_a_robot_is_driven(
