@@ -59,7 +59,8 @@ class Safeguard:
         self._max_jump = link.embodiment.safety.max_clock_jump
         self._pressed = False
         self._looked = 0.0
-        self._clocks: tuple[float, float] | None = None
+        # Steady time, the node's time, and whether that is simulated.
+        self._clocks: tuple[float, float, bool] | None = None
         self._subscription = node.create_subscription(
             Bool, "~/emergency_stop", self._on_button, _QOS
         )
@@ -146,11 +147,15 @@ class Safeguard:
         self._clocks = None
 
     def _compare_clocks(self) -> None:
-        """Notice that the system's clock was set; simulated time may run at any rate."""
+        """Notice that the system's clock was set, or that `use_sim_time` was.
+
+        Simulated time may run at any rate; of its jumps rclpy tells.
+        """
         clock = self._node.get_clock()
-        now = time.monotonic(), clock.now().nanoseconds / _NANOSECONDS
+        seconds = clock.now().nanoseconds / _NANOSECONDS
+        now = time.monotonic(), seconds, clock.ros_time_is_active
         before, self._clocks = self._clocks, now
-        if before is None or clock.ros_time_is_active:
+        if before is None or (before[2] and now[2]):
             return
         jump = (now[1] - before[1]) - (now[0] - before[0])
         if abs(jump) > self._max_jump:

@@ -184,9 +184,9 @@ class Matrix:
         """Be at a position for one message."""
         self._once = position
 
-    def jump(self) -> None:
+    def jump(self, seconds: float) -> None:
         """Have the clock jump, well before the next stamp."""
-        self.clock += 5.0
+        self.clock += seconds
         self._clocks.publish(messages.serialize(messages.clock(self._stamp(self.clock))))
         self.clock -= 1.0 / RATE  # the next tick tells the same time again
 
@@ -456,7 +456,8 @@ ROWS = [
         _set(),
         None,
     ),
-    Row("clock", Fault.CLOCK_JUMPED, Matrix.jump, _set(position=0.0)),
+    Row("clock", Fault.CLOCK_JUMPED, lambda matrix: matrix.jump(5.0), _set(position=0.0)),
+    Row("clock set back", Fault.CLOCK_JUMPED, lambda matrix: matrix.jump(-500.0), _set()),
     Row(
         "stranger",
         Fault.DUPLICATE_PUBLISHER,

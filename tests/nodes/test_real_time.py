@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from lifecycle_msgs.msg import Transition
+from rclpy.qos import DurabilityPolicy, QoSProfile
 
+from gac_ros import messages
 from gac_ros.buffer.reader import read_episode
+from gac_ros.ros_types import ros_class
 from tests.nodes.support import (
     SAFE,
     Arm,
@@ -98,6 +102,26 @@ def test_input_that_is_missing_stops_and_returns(
     assert episode.episode_return == 12.5
     assert 0 < episode.valid.sum() < len(episode)
     assert arm.commands[-1] == SAFE
+
+
+def test_simulated_time_switched_on_and_off_is_a_jump_of_the_clock(
+    peer: RosPeer, client: Client
+) -> None:
+    told: list[dict[str, Any]] = []
+    peer.node.create_subscription(
+        ros_class(messages.STRING),
+        "/gac_controller/fault",
+        lambda message: told.append(json.loads(message.data)),
+        QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL),
+    )
+
+    def seen(*wanted: str) -> bool:
+        return [it["event"] for it in told if it.get("fault") == "clock_jumped"] == [*wanted]
+
+    assert client.set("use_sim_time", True).successful
+    peer.spin_until(lambda: seen("raised", "cleared"))
+    assert client.set("use_sim_time", False).successful
+    peer.spin_until(lambda: seen("raised", "cleared", "raised", "cleared"))
 
 
 def test_an_episode_without_a_label_has_no_return_and_ends_at_its_length(
