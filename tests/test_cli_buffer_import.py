@@ -32,6 +32,7 @@ def test_a_recording_becomes_a_buffer_and_a_report(
     assert main([*command, "--out", str(tmp_path / "out"), "--report", str(report)]) == 0
     printed = capsys.readouterr()
     assert "2 episodes, 50 steps; cut by commands that pause longer than 1 s" in printed.out
+    assert "the recording has no checksums" in printed.out
     assert "importing: 2/2" in printed.err
     content = json.loads(report.read_text())
     assert [row["steps"] for row in content["episodes"]] == [30, 20]

@@ -138,6 +138,7 @@ class _Import:
             },
             unknown_events=cut.unknown_events,
             has_rewards=self._embodiment.episode_return.topic in self._topics,
+            has_checksums=self._recording.has_checksums,
             dry_run=self._dry_run,
         )
 

@@ -21,6 +21,7 @@ from types import TracebackType
 from rosbags.interfaces import Connection, MessageDefinition
 from rosbags.rosbag2 import Reader
 
+from gac_ros.buffer.importing.checksums import has_checksums
 from gac_ros.buffer.importing.compression import decompress_file, decompress_message
 from gac_ros.buffer.importing.information import Information, read_information
 from gac_ros.buffer.reader import RecordedMessage
@@ -57,6 +58,7 @@ class Recording:
         name: of the folder or file, without its ending.
         topics: by their names.
         start: log time of the first message, nanoseconds.
+        has_checksums: whether a flipped bit in a message would be noticed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -71,6 +73,7 @@ class Recording:
         self.name = (self.path if self.path.is_dir() else Path(_plain(self.path))).stem
         self.topics: dict[str, RecordedTopic] = {}
         self.start = 0
+        self.has_checksums = True
         self._readers: list[Reader] = []
         self._stack: ExitStack | None = None
 
@@ -87,6 +90,7 @@ class Recording:
                     folder = folder or Path(stack.enter_context(TemporaryDirectory()))
                     file = decompress_file(file, folder)
                 self._readers.append(self._open(file, stack))
+                self.has_checksums &= has_checksums(file)
             self.topics = _topics(self._readers)
             self._check_promise()
             # An empty file starts at the end of time.

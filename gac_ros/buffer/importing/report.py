@@ -74,6 +74,7 @@ class RecordingReport:
         unused_topics: messages of the other topics.
         unknown_events: words of the event topic that were not understood, and how often.
         has_rewards: whether rewards were recorded.
+        has_checksums: whether a flipped bit in a message would have been noticed.
         dry_run: whether nothing was written.
     """
 
@@ -84,6 +85,7 @@ class RecordingReport:
     unused_topics: Mapping[str, int]
     unknown_events: Mapping[str, int]
     has_rewards: bool
+    has_checksums: bool
     dry_run: bool
 
     def count(self, state: str) -> int:

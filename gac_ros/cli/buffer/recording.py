@@ -68,6 +68,12 @@ def _print(report: RecordingReport) -> None:
         console.print(
             "no rewards were recorded, so the episodes have no return: say it with gac buffer label"
         )
+    if not report.has_checksums:
+        console.print(
+            "the recording has no checksums (MCAP can have them, sqlite3 cannot): a number that a "
+            "disk has changed is not told from a true one",
+            soft_wrap=True,
+        )
     console.print(_total(report), soft_wrap=True)
 
 

@@ -244,3 +244,43 @@ def test_flipped_bits_never_end_in_a_traceback(tmp_path: Path, storage: str) -> 
             refused += 1
         shutil.rmtree(tmp_path / "out", ignore_errors=True)
     assert refused > 0
+
+
+@pytest.mark.parametrize("options", [{"chunk_size": 500}, {"compression": CompressionType.NONE}])
+def test_a_flipped_bit_in_a_file_with_checksums_never_becomes_a_number(
+    tmp_path: Path, expected: Episode, options: dict[str, Any]
+) -> None:
+    path = by_another_writer(tmp_path / "rec.mcap", DRIVE, options)
+    with Recording(path) as recording:
+        assert recording.has_checksums
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for number in range(40):
+        flipped = bytearray(whole)
+        flipped[rng.integers(len(whole))] ^= 1 << rng.integers(8)
+        path.write_bytes(flipped)
+        try:
+            found = imported(path, tmp_path / f"out-{number}")
+        except GacError:
+            continue
+        same(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("storage", "options"),
+    [
+        ("sqlite3", {}),
+        ("mcap", {}),  # rosbags leaves them out
+        ("mcap", {"use_chunking": False}),
+        ("mcap", {"enable_crcs": False}),
+    ],
+)
+def test_a_recording_without_checksums_is_told(
+    tmp_path: Path, storage: str, options: dict[str, Any]
+) -> None:
+    if options:
+        path = by_another_writer(tmp_path / "rec.mcap", DRIVE, options)
+    else:
+        path = r.record(tmp_path / "rec", DRIVE, storage=storage)
+    report = import_recording(path, tmp_path / "out", RecordingImport(r.robot()))
+    assert not report.has_checksums
