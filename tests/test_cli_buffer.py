@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gac_ros.buffer.dataset import EpisodeBuffer
+from gac_ros.buffer.query import COLUMNS
 from gac_ros.buffer.writer import EpisodeWriter
 from gac_ros.cli import main
 from gac_ros.embodiment import find_embodiment
@@ -147,7 +148,10 @@ def test_episodes_are_chosen_and_sorted(tmp_path: Path, capsys: pytest.CaptureFi
 
     chosen = ["--where", "return > 1 and faults > 0", "--sort", "return", "--descending"]
     assert main(["buffer", "ls", *folders, *chosen, "--json"]) == 0
-    assert [row["episode_id"] for row in json.loads(capsys.readouterr().out)] == ["b", "c"]
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["episode_id"] for row in rows] == ["b", "c"]
+    assert all({*COLUMNS, "digest"} <= set(row) for row in rows)
+    assert rows[0]["embodiment"] == episode_bags.embodiment().digest
     assert main(["buffer", "ls", *folders]) == 0
     assert "4 episodes, 20 steps" in capsys.readouterr().out
     assert main(["buffer", "ls", *folders, "--where", "reward > 1"]) == 2

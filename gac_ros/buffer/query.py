@@ -44,6 +44,11 @@ _COLUMNS: dict[str, tuple[str, Callable[[EpisodeSummaryRow], Any]]] = {
 COLUMNS = tuple(_COLUMNS)
 
 
+def column_values(row: EpisodeSummaryRow) -> dict[str, Any]:
+    """Values of all `COLUMNS` of a row; None where unknown."""
+    return {name: get(row) for name, (_, get) in _COLUMNS.items()}
+
+
 def choose(
     rows: Sequence[EpisodeSummaryRow],
     *,
@@ -87,5 +92,5 @@ def _fill(connection: sqlite3.Connection, rows: Sequence[EpisodeSummaryRow]) -> 
     connection.execute(f"CREATE TABLE episodes (number INTEGER PRIMARY KEY, {columns})")
     connection.executemany(
         f"INSERT INTO episodes VALUES ({', '.join('?' * (len(_COLUMNS) + 1))})",
-        ((number, *(get(row) for _, get in _COLUMNS.values())) for number, row in enumerate(rows)),
+        ((number, *column_values(row).values()) for number, row in enumerate(rows)),
     )

@@ -40,6 +40,11 @@ def is_address(place: Path | str) -> bool:
     return isinstance(place, str) and "://" in place
 
 
+def as_place(text: str) -> Path | str:
+    """A folder's path, or an address as it is: a path would lose its slashes."""
+    return text if is_address(text) else Path(text)
+
+
 def local_folder(place: Path | str) -> Path:
     """The folder itself, or for an address its copy, brought up to date.
 

@@ -94,6 +94,7 @@ def online_value_based(
     from gac_ros.bench.value_based.learner import WORKER_SCRIPT
     from gac_ros.bench.value_based.request import ValueBasedConfig, ValueBasedRequest
     from gac_ros.bench.value_based.run import run_value_based
+    from gac_ros.buffer.remote import as_place
     from gac_ros.errors import ConfigurationError
     from gac_ros.evaluation.threads import one_thread
     from gac_ros.online.report import rounds_table
@@ -120,7 +121,7 @@ def online_value_based(
         robot=robot,
         out=out,
         config=config,
-        initial_data=tuple(data),
+        initial_data=tuple(map(as_place, data)),
         library=Library(value_based, value_based_python, WORKER_SCRIPT),
         keep=keep.value,
         seed=seed,

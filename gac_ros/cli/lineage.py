@@ -24,11 +24,12 @@ def lineage(
         typer.Argument(help="Folders below which the checkpoints lie; runs, or single ones."),
     ],
     data: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(
             "--data",
-            help="Folder of episode bags; the episodes of every checkpoint are looked for there "
-            "and their content is compared. May be given several times.",
+            help="Folder of episode bags, or an address of object storage; the episodes of every "
+            "checkpoint are looked for there and their content is compared. May be given several "
+            "times.",
         ),
     ] = None,
 ) -> None:
@@ -59,7 +60,7 @@ def lineage(
         raise typer.Exit(BROKEN)
 
 
-def _content_digests(folders: list[Path]) -> dict[str, str]:
+def _content_digests(folders: list[str]) -> dict[str, str]:
     from gac_ros.buffer.dataset import EpisodeBuffer
 
     buffer = EpisodeBuffer.open(folders)

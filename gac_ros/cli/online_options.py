@@ -41,10 +41,11 @@ Out = Annotated[
     ),
 ]
 InitialData = Annotated[
-    list[Path] | None,
+    list[str] | None,
     typer.Option(
         "--initial-data",
-        help="Folder of episode bags to begin with; may be given several times.",
+        help="Folder of episode bags to begin with, or an address such as s3://bucket/episodes; "
+        "may be given several times.",
     ),
 ]
 Keep = Annotated[
@@ -103,7 +104,7 @@ def make_request(
     config: OnlineConfig,
     robot: str,
     out: Path,
-    data: list[Path] | None,
+    data: list[str] | None,
     keep: KeepName,
     checkpoint: Path | None,
     seed: int,
@@ -113,6 +114,7 @@ def make_request(
     resume: bool,
 ) -> OnlineRequest:
     """The run that these options ask for."""
+    from gac_ros.buffer.remote import as_place
     from gac_ros.online.request import OnlineRequest
 
     return OnlineRequest(
@@ -120,7 +122,7 @@ def make_request(
         out=out,
         config=config,
         seed=seed,
-        initial_data=tuple(data or ()),
+        initial_data=tuple(map(as_place, data or ())),
         keep=keep.value,
         checkpoint=checkpoint,
         transport=transport.value,

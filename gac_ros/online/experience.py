@@ -26,11 +26,11 @@ _PROVEN = 0.5
 Keep = Literal["all", "worst-half"]
 
 
-def choose_bags(folders: Sequence[Path], keep: Keep) -> list[Path]:
+def choose_bags(folders: Sequence[Path | str], keep: Keep) -> list[Path]:
     """Bags of complete episodes to begin with, in the order of their ids.
 
     Args:
-        folders: of bags.
+        folders: of bags, or addresses of object storage.
         keep: all of them, or the half with the lowest returns (with equal returns, the earliest
             episodes): a weak start to improve upon.
 

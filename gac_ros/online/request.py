@@ -33,7 +33,7 @@ class OnlineRequest:
         out: folder of the run.
         config: see there.
         seed: of starts, plans and trainings.
-        initial_data: folders of bags to begin with.
+        initial_data: folders of bags to begin with, or addresses of object storage.
         keep: which of them.
         checkpoint: model to begin with; None trains one on the initial data.
         transport: `inproc` or `ros`.
@@ -49,7 +49,7 @@ class OnlineRequest:
     out: Path
     config: OnlineConfig
     seed: int = 0
-    initial_data: tuple[Path, ...] = ()
+    initial_data: tuple[Path | str, ...] = ()
     keep: Keep = "all"
     checkpoint: Path | None = None
     transport: Transport = "inproc"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,13 @@ from episode_bags import Trajectory, record
 from gac_ros.buffer import index
 from gac_ros.buffer.dataset import EpisodeBuffer
 from gac_ros.buffer.leases import hold
-from gac_ros.buffer.remote import local_folder
+from gac_ros.buffer.remote import as_place, local_folder
 from gac_ros.buffer.summary import list_episodes
 from gac_ros.buffer.watch import Watcher
+from gac_ros.cli import main
 from gac_ros.errors import ConfigurationError, EpisodeError, OutputError
+from gac_ros.online.experience import choose_bags
+from gac_ros.resources import packaged_checkpoint
 
 fsspec = pytest.importorskip("fsspec")
 ADDRESS = "memory://bucket/my episodes"
@@ -145,3 +149,30 @@ def test_an_address_of_a_local_folder_is_the_folder(tmp_path: Path, storage: Any
     record(tmp_path / "here", "b")
 
     assert EpisodeBuffer.open(f"file://{tmp_path / 'here'}").bags == (tmp_path / "here" / "b",)
+
+
+@pytest.mark.usefixtures("signals_as_before")
+def test_commands_that_only_read_take_an_address(
+    tmp_path: Path, storage: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, name in enumerate("ab"):
+        upload(tmp_path, storage, name, seed=number)
+
+    assert main(["buffer", "info", ADDRESS, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["episodes"] == 2
+    out = tmp_path / "minari" / "arm-v0"
+    assert main(["buffer", "export", ADDRESS, "--format", "minari", "--out", str(out)]) == 0
+    assert "2 episodes, 10 steps" in capsys.readouterr().out
+    checkpoint = str(packaged_checkpoint("pointmaze_umaze"))
+    assert main(["lineage", checkpoint, "--data", ADDRESS]) == 1
+    assert "800 of its 800 episodes are missing" in capsys.readouterr().err
+
+
+def test_online_learning_begins_with_the_bags_of_an_address(tmp_path: Path, storage: Any) -> None:
+    for number, name in enumerate("ab"):
+        upload(tmp_path, storage, name, seed=number)
+
+    place = as_place(ADDRESS)
+
+    assert [bag.name for bag in choose_bags([place], "all")] == ["a", "b"]
+    assert as_place("a folder/") == Path("a folder")

@@ -68,7 +68,7 @@ class ValueBasedRequest:
         robot: packaged name or path of an embodiment file.
         out: folder of the run.
         config: see there.
-        initial_data: folders of bags to begin with.
+        initial_data: folders of bags to begin with, or addresses of object storage.
         library: the worker.
         keep: which of the bags.
         seed: of starts, weights and sampled actions.
@@ -79,7 +79,7 @@ class ValueBasedRequest:
     robot: str
     out: Path
     config: ValueBasedConfig
-    initial_data: tuple[Path, ...]
+    initial_data: tuple[Path | str, ...]
     library: Library
     keep: Keep = "all"
     seed: int = 0

@@ -26,7 +26,10 @@ class Format(str, Enum):
 
 
 def export_episodes(
-    directories: Annotated[list[Path], typer.Argument(help="Folders of bags, or bags.")],
+    directories: Annotated[
+        list[str],
+        typer.Argument(help="Folders of bags, bags, or addresses such as s3://bucket/episodes."),
+    ],
     format_: Annotated[
         Format,
         typer.Option(
@@ -72,7 +75,7 @@ def export_episodes(
     rows = [row for row in choose(rows, where=where) if row.state in _BAGS]
     if not rows:
         raise EpisodeError(
-            f"{', '.join(map(str, directories))}: no episode to export; check the path and --where"
+            f"{', '.join(directories)}: no episode to export; check the path and --where"
         )
     write = _writer(format_, out, dataset_id, task, single_precision)
     with counted_progress(len(rows), "exporting") as advance:

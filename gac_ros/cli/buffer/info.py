@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 def show_info(
-    path: Annotated[Path, typer.Argument(help="One bag, or a folder of bags.")],
+    path: Annotated[
+        str, typer.Argument(help="One bag, a folder of bags, or an address of object storage.")
+    ],
     as_json: Json = False,
 ) -> None:
     """Describe one episode, or a whole folder in numbers.
@@ -29,12 +31,12 @@ def show_info(
     from gac_ros.buffer.writer import METADATA_FILE
 
     rows = list_episodes(path)
-    one = (path / METADATA_FILE).exists()
+    one = (Path(path) / METADATA_FILE).exists()
     content = _episode_dict(rows[0]) if one else _statistics(rows)
     if as_json:
         typer.echo(json.dumps(content, indent=2))
         return
-    make_console().print(_facts_table(content, str(path)))
+    make_console().print(_facts_table(content, path))
 
 
 def _statistics(rows: list[EpisodeSummaryRow]) -> dict[str, Any]:

@@ -93,22 +93,12 @@ def _print_rows(rows: list[EpisodeSummaryRow], title: str) -> None:
 
 
 def _row_dict(row: EpisodeSummaryRow) -> dict[str, Any]:
+    from gac_ros.buffer.query import column_values
+
     return {
-        "episode_id": row.episode_id,
-        "path": str(row.path),
-        "state": row.state,
-        "problem": row.problem,
-        "size": row.size,
-        "robot": row.robot,
-        "policy": row.policy,
-        "mode": row.mode,
-        "checkpoint": row.metadata.checkpoint if row.metadata else None,
-        "steps": row.steps,
-        "return": row.episode_return,
-        "predicted_return": row.predicted_return,
-        "ending": row.ending,
+        **column_values(row),
         "outcome": row.outcome,
-        "faults": row.faults,
+        "ending": row.ending,
         "digest": row.digest,
     }
 
