@@ -76,6 +76,7 @@ def latency_table(report: LatencyReport) -> TextTable:
             f"{trip.p99_ratio:.2f}",
             f"{trip.missed} of {trip.milliseconds.count}",
             "" if trip.inside_p50 is None else f"{trip.inside_p50:.3f}",
+            "" if trip.first is None else f"{trip.first:.3f}",
             "" if trip.ran is None else f"{trip.ran:.3f}",
             "" if trip.waited is None else f"{trip.waited:.3f}",
             _others(trip.load),
@@ -83,7 +84,7 @@ def latency_table(report: LatencyReport) -> TextTable:
         for trip in report.trips
     ]
     columns = ("Hz", "answered by", "p50 ms", "p99 ms", "max ms", "p50 / echo", "p99 / echo")
-    more = ("missed", "own part, ms", "ran, ms", "waited, ms", "others")
+    more = ("missed", "own part, ms", "first, ms", "ran, ms", "waited, ms", "others")
     return TextTable("State message to action message, over DDS", (*columns, *more), rows)
 
 

@@ -42,7 +42,7 @@ named below and of what else it did at the time.
   node that copies three numbers from the state to a command; *echo of raw bytes* is the least that
   rclpy can do. The controller records four topics (state, reward, command, decision). *own part* is
   the median time inside the controller, from the callback with the state to the end of the publish
-  call.
+  call; *first* that of the first actions of the episodes.
 - *ran* and *waited*: how long the answering process's threads, all together, had a processor in a
   tick, and how long they were ready but had none; on average, from the kernel's account of them.
 - *others*: the processors' worth of time that went to processes outside of the measurement and to

@@ -18,6 +18,8 @@ from gac_ros.bench.over_ros.stand import Exchanges
 from gac_ros.bench.over_ros.subject import make_subject
 from gac_ros.bench.over_ros.usage import scheduled
 from gac_ros.bench.spread import Spread
+from gac_ros.buffer.reader import DECISION, read_messages, read_metadata
+from gac_ros.messages import deserialize
 
 RATES = (50, 200, 500)  # Hz
 ECHO = "echo"
@@ -30,6 +32,7 @@ WANTED_P99 = 2.0
 
 _BLOCK = 2.0  # s; the answerers take turns of this length
 _WARM_UP = 25  # exchanges
+_LATENCY = 2  # place in a decision's numbers
 
 
 class RoundTrip(BaseModel):
@@ -47,6 +50,7 @@ class RoundTrip(BaseModel):
         safe_actions: answers that the policy did not decide; there should be none.
         inside_p50: median of the controller's own part, from the callback with the state to the end
             of the publish call, in milliseconds; None for an echo.
+        first: likewise, of the episodes' first actions; their median.
         ran: processor time of all the answering process's threads, milliseconds a tick.
         waited: time that they were ready to run but had no processor, likewise.
         load: of the machine meanwhile.
@@ -64,6 +68,7 @@ class RoundTrip(BaseModel):
     unasked: int
     safe_actions: int
     inside_p50: float | None
+    first: float | None = None
     ran: float | None = None
     waited: float | None = None
     load: MachineLoad | None = None
@@ -182,6 +187,7 @@ class _Found:
 def _trip(name: str, rate: float, found: _Found, echo: Spread) -> RoundTrip:
     summaries, exchanges = found.summaries, found.exchanges
     inside = [1e3 * summary["latency"]["p50"] for summary in summaries if summary["latency"]]
+    firsts = [1e3 * _first_latency(Path(summary["bag"])) for summary in summaries]
     spread = Spread.of(exchanges.seconds)
     ran, waited = 1e3 * found.scheduled / len(exchanges.seconds)
     return RoundTrip(
@@ -195,7 +201,15 @@ def _trip(name: str, rate: float, found: _Found, echo: Spread) -> RoundTrip:
         unasked=exchanges.unasked,
         safe_actions=sum(summary["safe_actions"] for summary in summaries),
         inside_p50=sum(inside) / len(inside) if inside else None,
+        first=float(np.median(firsts)) if firsts else None,
         ran=ran,
         waited=waited,
         load=found.meter.load(),
     )
+
+
+def _first_latency(bag: Path) -> float:
+    """Seconds that the first action of a recorded episode took."""
+    topic = read_metadata(bag).topics[DECISION]
+    first = next(message for message in read_messages(bag) if message.topic == topic)
+    return float(deserialize(first.data, first.type).data[_LATENCY])

@@ -37,11 +37,13 @@ def test_echoes_and_controllers_answer_every_state_in_turns(tmp_path: Path) -> N
     assert all(trip.milliseconds.count == 25 for trip in report.trips)
     echo, raw, *controllers = report.trips
     assert (echo.p50_ratio, echo.p99_ratio) == (1.0, 1.0)
-    assert raw.inside_p50 is None
+    assert raw.inside_p50 is raw.first is None
     for trip in controllers:
         assert trip.lost == trip.unasked == trip.safe_actions == 0
         assert trip.inside_p50 is not None
         assert 0.0 < trip.inside_p50 < trip.milliseconds.median
+        assert trip.first is not None
+        assert trip.first > 0.0
     for trip in report.trips:
         assert trip.ran is not None
         assert trip.waited is not None
