@@ -68,6 +68,8 @@ class ParameterSpec:
 
     def refusal(self, value: Any) -> str:
         """Why a value of the right type is no good; empty when it is."""
+        if isinstance(value, float) and math.isinf(value):
+            return f"{self.name}: {value} is not valid; give a finite number"
         if self.choices is not None and value not in self.choices:
             return f"{self.name}: '{value}' is not one of {', '.join(self.choices)}"
         if self.pattern is not None and not self.pattern.fullmatch(value):

@@ -34,6 +34,7 @@ MAX_STEP = 0.4  # of a command from one period to the next
 RAMP_STEP = 0.0125  # never from one ordinary action to another
 WATCHED = 6  # commands under a fault, and as many after its cause has gone
 MAX_PLAN_AGE = 8.0
+DEADLINE_MISSES = 5
 _MOMENTS = (Fault.CLOCK_JUMPED, Fault.DEADLINE_MISSED)
 REACTIONS = [reaction for reaction in Reaction if reaction is not Reaction.LIMIT]
 
@@ -95,7 +96,7 @@ def contract(path: Path, policies: dict[Fault, tuple[Reaction, bool]]) -> Path:
             "startup_grace": 0.3,
             "max_plan_age": MAX_PLAN_AGE,
             "max_stamp_age": {"joint_states": 0.5},
-            "deadline_misses": 5,
+            "deadline_misses": DEADLINE_MISSES,
             "max_stall": 1.5,
             "faults": {
                 fault.value: {
@@ -117,6 +118,7 @@ class Matrix:
     Attributes:
         commands: received so far.
         events: of the fault topic.
+        met: the faults that were made to happen.
     """
 
     def __init__(self, peer: RosPeer, client: Client) -> None:
@@ -124,6 +126,7 @@ class Matrix:
         self.client = client
         self.commands: list[float] = []
         self.events: list[dict[str, Any]] = []
+        self.met: set[Fault] = set()
         self.position = 0.0
         self.joints: tuple[str, ...] = JOINTS
         self.lateness = 0.0
@@ -217,6 +220,7 @@ class Matrix:
         before = len(self.commands)
         row.begin(self)
         event = self._wait_for("raised", row.fault)
+        self.met.add(row.fault)
         # However late the commands come here: no observation after this one may be answered.
         answerable = self._answerable
         # What comes before it may have answered some other fault, of a busy machine.
@@ -376,6 +380,14 @@ class Matrix:
         assert row.ready or ("raised", row.fault.value) in [
             (event["event"], event["fault"]) for event in told
         ]
+        if row.name == "slow":
+            assert read_metadata(bag).overruns >= DEADLINE_MISSES
+            self.peer.spin_until(lambda: self._overruns_told() >= DEADLINE_MISSES)
+
+    def _overruns_told(self) -> int:
+        """The largest count of late decisions that diagnostics have told of."""
+        values = [pair for status in self.client.reports for pair in status.values]
+        return max((int(pair.value) for pair in values if pair.key == "overruns"), default=0)
 
     def _check_answers(self, commands: list[float], answerable: int) -> None:
         assert sum(map(_is_ordinary, commands)) <= answerable, (answerable, commands)

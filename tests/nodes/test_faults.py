@@ -47,3 +47,12 @@ def test_a_fault_stops_the_policy_and_control_comes_back_as_configured(
 ) -> None:
     reaction, latched = POLICIES[row.fault]
     matrix.run(row, reaction, latched=latched)
+
+
+def test_the_faults_are_counted_in_diagnostics(matrix: Matrix, client: Client) -> None:
+    for fault in matrix.met:
+        client.diagnosis(f"fault {fault.value}", "")
+
+
+def test_every_fault_has_its_row() -> None:
+    assert {row.fault for row in ROWS} == set(Fault)

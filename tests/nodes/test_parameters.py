@@ -40,3 +40,10 @@ def test_every_parameter_is_described_and_its_default_is_allowed() -> None:
 def test_a_device_that_is_none_is_refused(device: str) -> None:
     (spec,) = [spec for spec in PARAMETERS if spec.name == "device"]
     assert "cuda:N" in spec.refusal(device)
+
+
+@pytest.mark.parametrize("name", ["target_return", "episode_return", "replanning.margin"])
+def test_infinity_is_refused_instead_of_being_taken_for_the_default(name: str) -> None:
+    (spec,) = [spec for spec in PARAMETERS if spec.name == name]
+    assert "finite" in spec.refusal(float("inf"))
+    assert "finite" in spec.refusal(float("-inf"))
