@@ -69,6 +69,7 @@ class EpisodeDriver:
             link, embodiment, self._pool, inbox, self._tell_crew, self._completed, logger
         )
         self._ending = Ending()
+        self._gave_up = False
         self._deadline = 0.0
         self.state = State.IDLE
         self.log: EpisodeLog | None = None
@@ -87,6 +88,7 @@ class EpisodeDriver:
             names = ", ".join(fault.value for fault in latched)
             return Reply(False, f"latched: {names}; call ~/reset_faults first")
         self.log = EpisodeLog(request)
+        self._gave_up = False
         self.state = State.PLANNING
         self.announce()
         future = self._pool.submit(self._crew.prepare, request)
@@ -295,6 +297,7 @@ class EpisodeDriver:
     def _give_up(self, reason: str) -> None:
         """End the episode, and have the node deactivated."""
         self._logger.error(f"the node gives up: {reason}")
+        self._gave_up = True
         self._finish(Ending(outcome="interrupted"))
         self._inbox.post(self._hooks.give_up)
 
@@ -344,8 +347,11 @@ class EpisodeDriver:
     def _tell_crew(self, completed: Completed) -> None:
         """On the worker thread, so that the deployment knows before anybody hears of the end."""
         assert self._prepared is not None
-        metadata = completed.metadata.model_copy(
-            update={"episode_return": completed.episode_return}
+        metadata = completed.metadata
+        # The return of a part would pass for a fall; where the node gave up, there was one.
+        whole = metadata.outcome != "interrupted" or self._gave_up
+        metadata = metadata.model_copy(
+            update={"episode_return": completed.episode_return if whole else None}
         )
         try:
             self._crew.episode_over(self._prepared, metadata)
