@@ -259,6 +259,11 @@ class Embodiment(_Contract):
         """Seconds between two actions."""
         return 1.0 / self.control_rate
 
+    @property
+    def longest_stall(self) -> float:
+        """Seconds for which the control loop may stand still: two of its periods at least."""
+        return max(self.safety.max_stall, 2.0 * self.control_period)
+
     @cached_property
     def observation_names(self) -> tuple[str, ...]:
         """`topic:select` of every observation field, in order."""

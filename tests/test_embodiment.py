@@ -121,6 +121,15 @@ def test_a_contract_says_sizes_names_and_limits_in_file_order(tmp_path: Path) ->
     assert arm.control_period == 0.02
 
 
+@pytest.mark.parametrize(("rate", "seconds"), [(200.0, 0.5), (4.0, 0.5), (1.0, 2.0)])
+def test_a_slow_control_loop_does_not_stand_still_between_two_of_its_periods(
+    tmp_path: Path, rate: float, seconds: float
+) -> None:
+    arm = load(tmp_path, changed(lambda content: content.update(control_rate=rate)))
+
+    assert arm.longest_stall == seconds
+
+
 def test_a_contract_survives_a_round_trip_through_plain_data(tmp_path: Path) -> None:
     arm = load(tmp_path, CONTRACT)
 

@@ -30,7 +30,7 @@ class Guardian:
         self._safety = safety
         self._link = link
         self._driving = driving
-        self._limit = link.embodiment.safety.max_stall
+        self._limit = link.embodiment.longest_stall
         self._period = link.embodiment.control_period
         self._beat = time.monotonic()
         self._closed = Event()
