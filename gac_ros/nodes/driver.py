@@ -11,6 +11,7 @@ from typing import Any
 
 from gac_ros.episode import EpisodeMetadata
 from gac_ros.errors import DecodeError, GacError
+from gac_ros.faults import Fault
 from gac_ros.messages import FLOAT64, STRING, deserialize
 from gac_ros.nodes.completion import Completed, Completion
 from gac_ros.nodes.crew import Crew, Prepared
@@ -218,6 +219,9 @@ class EpisodeDriver:
             and self._pilot.quiet
             and self._pilot.problem()
         ):
+            self._act()
+        elif self.state is State.RUNNING and self._pilot.clock_stands_still:
+            self._pilot.raise_fault(Fault.DEADLINE_MISSED, "the node's clock stands still")
             self._act()
 
     # --- the course of an episode -----------------------------------------------------------------

@@ -53,6 +53,7 @@ class Pilot:
         self._timed = not settings.lock_step
         self._stamped = bool(robot.embodiment.safety.max_stamp_age) and self._timed
         self._allowed_misses = robot.embodiment.safety.deadline_misses
+        self._longest_stall = robot.embodiment.longest_stall
         self._grace = robot.embodiment.safety.startup_grace
         self._misses = 0
         self._untold: list[bytes] = []
@@ -132,6 +133,11 @@ class Pilot:
     def quiet(self) -> bool:
         """Whether the last command is so long ago that the watchdog should step in."""
         return time.monotonic() - self._last_command > self._patience
+
+    @property
+    def clock_stands_still(self) -> bool:
+        """Whether the timer's ticks have stopped, as they do when nobody tells simulated time."""
+        return self._by_timer and time.monotonic() - self._last_command > self._longest_stall
 
     def act(self) -> tuple[Decision, float, bool]:
         """Decide, publish and record.

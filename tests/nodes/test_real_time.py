@@ -152,15 +152,20 @@ def test_an_episode_interrupted_before_its_first_step_is_discarded(
     assert client.change(Transition.TRANSITION_ACTIVATE)
 
 
-def test_by_the_timer_the_controller_acts_on_the_newest_message(
-    peer: RosPeer, arm: Arm, client: Client
-) -> None:
+def act_by_the_timer(arm: Arm, client: Client) -> None:
+    """Configure the controller anew."""
     assert client.change(Transition.TRANSITION_DEACTIVATE)
     assert client.change(Transition.TRANSITION_CLEANUP)
     assert client.set("tick", "timer").successful
     assert client.change(Transition.TRANSITION_CONFIGURE)
     assert client.change(Transition.TRANSITION_ACTIVATE)
     arm.connect()
+
+
+def test_by_the_timer_the_controller_acts_on_the_newest_message(
+    peer: RosPeer, arm: Arm, client: Client
+) -> None:
+    act_by_the_timer(arm, client)
     client.start()
     assert arm.next_command() == SAFE
     arm.observe(position=0.4)
@@ -175,3 +180,31 @@ def test_by_the_timer_the_controller_acts_on_the_newest_message(
     assert summary["outcome"] == "failure"
     assert len(read(summary)) == summary["steps"]
     assert is_policy(float(read(summary).actions[0, 0]))
+
+
+def test_by_the_timer_a_clock_that_stands_still_stops_the_robot(
+    peer: RosPeer, arm: Arm, client: Client
+) -> None:
+    times = iter(range(1000, 1_000_000))
+    tell = peer.publisher(messages.CLOCK, "/clock")
+
+    def go_on() -> Any:
+        period = 20_000_000  # ns
+        return peer.node.create_timer(0.02, lambda: tell(messages.clock(next(times) * period)))
+
+    assert client.set("use_sim_time", True).successful
+    clock = go_on()
+    act_by_the_timer(arm, client)
+    client.start()
+    arm.stream(True)
+    wait_for_decision(peer, arm, source=0)
+    peer.node.destroy_timer(clock)
+    wait_for_decision(peer, arm, source=1)
+    assert arm.commands[-1] == SAFE
+    client.diagnosis("last safe reason", "the node's clock stands still")
+    clock = go_on()
+    wait_for_decision(peer, arm, source=0)
+    assert client.request("discard_episode").success
+    client.until("idle")
+    peer.node.destroy_timer(clock)
+    assert client.set("use_sim_time", False).successful
