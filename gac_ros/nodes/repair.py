@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 from gac_ros.buffer.writer import RECORDING
+from gac_ros.nodes.background import run_gac
 
 
 def start_repair(directory: Path, logger: Any) -> threading.Thread | None:
@@ -36,13 +34,7 @@ def start_repair(directory: Path, logger: Any) -> threading.Thread | None:
 
 
 def _repair(directory: Path, logger: Any) -> None:
-    command = [sys.executable, "-m", "gac_ros.cli", "buffer", "repair", str(directory)]
-    # The second without the first would mean nothing where this process has a real-time priority.
-    wanted = (["chrt", "--other", "0"], ["nice", "-n", "10"])
-    behind = [word for words in wanted if shutil.which(words[0]) for word in words]
-    process = subprocess.run(
-        [*behind, *command, "--unfinished", "--json"], capture_output=True, text=True, check=False
-    )
+    process = run_gac("buffer", "repair", str(directory), "--unfinished", "--json")
     try:
         results = json.loads(process.stdout)
     except ValueError:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 from gac_ros.buffer.retention import RetentionPolicy
+from gac_ros.nodes.background import run_gac
 
 PERIOD = 60.0  # seconds between two looks
 _DAY = 86400.0
@@ -48,14 +46,8 @@ class Retention:
         return self._thread
 
     def _prune(self) -> None:
-        command = [sys.executable, "-m", "gac_ros.cli", "buffer", "prune", str(self._directory)]
-        behind = ["nice", "-n", "10"] if shutil.which("nice") else []
-        process = subprocess.run(
-            [*behind, *command, *prune_options(self._policy), "--json"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        options = prune_options(self._policy)
+        process = run_gac("buffer", "prune", str(self._directory), *options, "--json")
         try:
             verdicts = json.loads(process.stdout)
         except ValueError:
