@@ -33,6 +33,8 @@ def control(buffer: Path, logs: Path, episodes: int, first_seed: int) -> None:
     from gac_ros.evaluation.over_ros.session import SessionRequest, open_session
     from gac_ros.resources import packaged_checkpoint
 
+    # The shell's domain would be that of both, whose topics have the same names.
+    os.environ.pop("ROS_DOMAIN_ID", None)
     request = SessionRequest(
         robot=ROBOT,
         checkpoint=packaged_checkpoint(ROBOT),
