@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gac_ros.bench.control import DecisionReport
+from gac_ros.bench.control import DecisionReport, DecisionTime
 from gac_ros.bench.goals import SpeedGoal
 from gac_ros.bench.over_ros.jitter import JitterReport, MissedReport
 from gac_ros.bench.over_ros.late import LateTick, count_causes
@@ -27,16 +27,7 @@ class TextTable:
 
 def decision_table(report: DecisionReport) -> TextTable:
     """One row a way to decide."""
-    rows = [
-        [
-            entry.name,
-            f"{entry.microseconds.median:.0f}",
-            f"{entry.microseconds.p99:.0f}",
-            f"{entry.microseconds.low:.0f}",
-            f"{entry.ratio.median:.2f}",
-        ]
-        for entry in report.times
-    ]
+    rows = _decision_rows(report.times)
     floor = (
         f"memory floor: {report.weight_bytes / 1024:.0f} KiB at "
         f"{report.copy_bytes_per_second / 1e9:.1f} GB/s"
@@ -46,9 +37,30 @@ def decision_table(report: DecisionReport) -> TextTable:
         rows.append([f"host-device copies a decision: {report.copies:g}", "", "", "", ""])
     return TextTable(
         "One observation in, one action out",
-        ("decision", "median µs", "p99 µs", "lowest µs", "times the policy's"),
+        _DECISION_COLUMNS,
         rows,
     )
+
+
+def runtimes_table(times: Sequence[DecisionTime]) -> TextTable:
+    """One row a runtime."""
+    return TextTable("Runtimes", _DECISION_COLUMNS, _decision_rows(times))
+
+
+_DECISION_COLUMNS = ("decision", "median µs", "p99 µs", "lowest µs", "times the policy's")
+
+
+def _decision_rows(times: Sequence[DecisionTime]) -> list[list[str]]:
+    return [
+        [
+            entry.name,
+            f"{entry.microseconds.median:.0f}",
+            f"{entry.microseconds.p99:.0f}",
+            f"{entry.microseconds.low:.0f}",
+            f"{entry.ratio.median:.2f}",
+        ]
+        for entry in times
+    ]
 
 
 def plan_table(report: PlanReport) -> TextTable:

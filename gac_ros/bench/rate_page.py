@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from gac_ros.bench import control_tables as tables
-from gac_ros.bench.control import DecisionReport
+from gac_ros.bench.control import DecisionReport, DecisionTime
 from gac_ros.bench.goals import SpeedGoal, damaged_measurement, measurement_origin, read_measurement
 from gac_ros.bench.markdown import markdown_table
 from gac_ros.bench.over_ros.jitter import JitterReport, MissedReport
@@ -25,6 +25,7 @@ from gac_ros.files import write_text
 
 CONTROL_FILE = "control.json"
 PRIORITY_FILE = "control_priority.json"
+RUNTIMES_FILE = "decision_runtimes.json"
 SOAK_FILES = ("soak_lock_step.json", "soak_real_time.json")
 REPLANNING_FILES = "replanning*.json"
 NOTES_FILE = "rate_notes.md"
@@ -60,6 +61,8 @@ named below and of what else it did at the time.
   machine; all processes but the planner's have that priority. *others* says how loaded it was.
 - Periods are those that a subscriber of the commands sees. *Real-time priority*: as with `chrt`
   ([controller.md](controller.md), Priority); only where it is permitted.
+- *Other ways to compute a decision*: the decoding step alone, without normalisation, by
+  `benchmarks/decision_runtimes.py`; each gives the same actions.
 """
 _REPORTS: tuple[tuple[str, type[Any], Any], ...] = (
     ("decision", DecisionReport, tables.decision_table),
@@ -80,6 +83,7 @@ def write_rate_page(results: Path, page: Path) -> bool:
     lines = [
         *_control(results / CONTROL_FILE, "Speed"),
         *_control(results / PRIORITY_FILE, "Speed at a real-time priority, beside other work"),
+        *_runtimes(results / RUNTIMES_FILE),
         *_soaks(results),
         *replanning_section(sorted(results.glob(REPLANNING_FILES))),
     ]
@@ -107,6 +111,18 @@ def _control(path: Path, title: str) -> Iterator[str]:
                 yield from _section(make_table(kind.model_validate(content[key])))
     except (KeyError, ValidationError) as error:
         raise damaged_measurement(path, error) from error
+
+
+def _runtimes(path: Path) -> Iterator[str]:
+    if not path.is_file():
+        return
+    content = read_measurement(path)
+    yield from ("## Other ways to compute a decision", "", measurement_origin(path, content), "")
+    try:
+        times = [DecisionTime.model_validate(entry) for entry in content["runtimes"]]
+    except (KeyError, ValidationError) as error:
+        raise damaged_measurement(path, error) from error
+    yield from _section(tables.runtimes_table(times))
 
 
 def _soaks(results: Path) -> Iterator[str]:

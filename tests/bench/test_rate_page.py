@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from gac_ros.bench.control import DecisionTime
 from gac_ros.bench.goals import at_most, write_measurement
 from gac_ros.bench.over_ros.jitter import Jitter, JitterReport
 from gac_ros.bench.over_ros.soak import Sample, SoakReport
-from gac_ros.bench.rate_page import CONTROL_FILE, SOAK_FILES, write_rate_page
+from gac_ros.bench.rate_page import CONTROL_FILE, RUNTIMES_FILE, SOAK_FILES, write_rate_page
 from gac_ros.bench.replanning import Cell, compare
 from gac_ros.bench.spread import Spread
 from gac_ros.errors import EpisodeError
@@ -74,6 +75,19 @@ def test_the_page_shows_what_planning_again_was_found_to_do(tmp_path: Path) -> N
     assert row in [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines()]
     (tmp_path / "replanning_small.json").write_text('{"comparisons": [{}]}')
     with pytest.raises(EpisodeError, match="replanning_small"):
+        write_rate_page(tmp_path, tmp_path / "rate.md")
+
+
+def test_the_page_shows_other_ways_to_compute_a_decision(tmp_path: Path) -> None:
+    spread = Spread.of([109.0])
+    time = DecisionTime(name="ONNX Runtime", microseconds=spread, ratio=Spread.of([1.65]))
+    write_measurement(tmp_path / RUNTIMES_FILE, [], {"runtimes": [time.model_dump()]})
+    assert write_rate_page(tmp_path, tmp_path / "rate.md")
+    row = ["ONNX Runtime", "109", "109", "109", "1.65"]
+    page = (tmp_path / "rate.md").read_text()
+    assert row in [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines()]
+    (tmp_path / RUNTIMES_FILE).write_text('{"runtimes": [{}]}')
+    with pytest.raises(EpisodeError, match="decision_runtimes"):
         write_rate_page(tmp_path, tmp_path / "rate.md")
 
 
