@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,36 +14,48 @@ from gac_ros.buffer.retention import RetentionPolicy
 from gac_ros.nodes.background import run_gac
 
 PERIOD = 60.0  # seconds between two looks
+_AGING = 3600.0  # seconds after which episodes may be too old although none has come
 _DAY = 86400.0
 
 
 class Retention:
-    """Removes episodes when new ones have come, in a process of its own.
+    """Removes episodes when new ones have come or old ones have aged, in a process of its own.
 
     Args:
         directory: the buffer directory.
         policy: its bounds.
         logger: of the node.
+        clock: seconds that never go back.
     """
 
-    def __init__(self, directory: Path, policy: RetentionPolicy, logger: Any) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        policy: RetentionPolicy,
+        logger: Any,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._directory = directory
         self._policy = policy
         self._logger = logger
+        self._clock = clock
         self._seen = -1  # when the directory had last changed when it was last pruned
+        self._pruned = -math.inf  # when that was, by the clock
         self._thread: threading.Thread | None = None
 
     def look(self) -> threading.Thread | None:
-        """Prune if the directory has changed since the last time; returns the thread that waits."""
+        """Prune if there may be something to remove; returns the thread that waits."""
         if self._thread is not None and self._thread.is_alive():
             return None
         try:
             changed = self._directory.stat().st_mtime_ns
         except OSError:
             return None  # nothing was recorded yet
-        if changed == self._seen:
+        now = self._clock()
+        aged = self._policy.max_age is not None and now - self._pruned >= _AGING
+        if changed == self._seen and not aged:
             return None
-        self._seen = changed
+        self._seen, self._pruned = changed, now
         self._thread = threading.Thread(target=self._prune, name="episode-retention", daemon=True)
         self._thread.start()
         return self._thread

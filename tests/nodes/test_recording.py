@@ -159,6 +159,23 @@ def test_a_folder_is_kept_within_its_bounds_while_episodes_come_in(tmp_path: Pat
     assert len(log.lines) == 1
 
 
+@pytest.mark.parametrize("ages", [True, False])
+def test_a_bound_on_age_is_looked_at_although_nothing_new_comes(tmp_path: Path, ages: bool) -> None:
+    now = 0.0
+    episode_bags.record(tmp_path, "a")
+    policy = RetentionPolicy(max_age=1e12) if ages else RetentionPolicy(max_episodes=1)
+    retention = Retention(tmp_path, policy, Log(), clock=lambda: now)
+    while (waiting := retention.look()) is not None:
+        waiting.join()
+
+    now = 3600.0
+    waiting = retention.look()
+
+    assert (waiting is not None) == ages
+    if waiting is not None:
+        waiting.join()
+
+
 def test_bounds_that_cannot_be_kept_are_told_in_one_line(tmp_path: Path) -> None:
     log = Log()
     (tmp_path / "metadata.yaml").touch()  # this is a bag, not a folder of them
