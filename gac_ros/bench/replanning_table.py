@@ -23,10 +23,11 @@ COLUMNS = (
 _HEAD = """\
 ## Planning again during an episode
 
-By `gac bench replanning`: mean return of the packaged models' episodes, and the mean difference
-between twins, which have the same start, first plan and disturbance, with its bootstrap interval.
-A file may hold cells of several runs; its commit is that of the last. [method.md](method.md),
-section 5, says what the rules are and what follows from the figures.
+By `gac bench replanning`: mean return of the episodes of models that were packaged at the time (a
+cell's `settings` name the checkpoint), and the mean difference between twins, which have the same
+start, first plan and disturbance, with its bootstrap interval. A file may hold cells of several
+runs; its commit is that of the last. [method.md](method.md), section 5, says what the rules are and
+what follows from the figures.
 """
 
 
