@@ -20,7 +20,7 @@ from typing import Literal
 from gac_ros import messages
 from gac_ros.buffer.course import Course, follow
 from gac_ros.buffer.layout import recorded_roles, topic_name
-from gac_ros.buffer.locks import try_lock
+from gac_ros.buffer.locks import in_use, try_lock
 from gac_ros.buffer.reader import read_metadata, read_promise, verify, verify_content
 from gac_ros.buffer.salvage import Salvaged, salvage
 from gac_ros.buffer.writer import METADATA_FILE, RECORDING, EpisodeWriter
@@ -169,7 +169,7 @@ def _repair(directory: Path, bag: Path, embodiment: Embodiment | None) -> Repair
     if not any(path.stat().st_size for path in recordings):
         return _give_up_empty(directory, bag)
     with recordings[0].open("rb") as stream:
-        if bag.parent.name == RECORDING and not try_lock(stream):
+        if bag.parent.name == RECORDING and in_use(stream):
             return None  # it is being recorded
         try:
             return _bring_back(directory, bag, stream.read(), embodiment)

@@ -21,7 +21,7 @@ import yaml
 from mcap.writer import CompressionType, Writer
 
 from gac_ros import __version__
-from gac_ros.buffer.locks import try_lock
+from gac_ros.buffer.locks import is_locked, take_lock
 from gac_ros.episode import EpisodeMetadata
 from gac_ros.errors import ConfigurationError, OutputError
 from gac_ros.files import sync_directory
@@ -107,7 +107,7 @@ class EpisodeWriter:
             ) from error
         except OSError as error:
             raise _unwritable(self.path, error) from error
-        try_lock(self._stream)
+        take_lock(self._stream)
         try:
             self._start(definitions, draft)
         except OSError as error:
@@ -346,9 +346,8 @@ def discard_unfinished(directory: Path, episode_id: str) -> None:
     """
     path = Path(directory) / RECORDING / episode_id
     for recording in path.glob("*.mcap"):
-        with recording.open("rb") as stream:
-            if not try_lock(stream):
-                raise OutputError(f"{path}: is being written by another process; wait for it")
+        if is_locked(recording):
+            raise OutputError(f"{path}: is being written by another process; wait for it")
     shutil.rmtree(path, ignore_errors=True)
 
 
