@@ -1,6 +1,6 @@
 """Which checkpoint acts, which one is tried, and everything that was decided about them.
 
-    steady    an offer: shadow
+    steady    an offer: shadow; the live return falls: the former checkpoint acts again
     shadow    enough episodes compared: trial, the candidate acts
     trial     the live return holds: steady; it falls: steady, the former checkpoint acts again
 
@@ -37,12 +37,17 @@ class DeploymentConfig(_Frozen):
         trial_episodes: of exploitation, after which it is confirmed.
         least_episodes: before which the live return is not judged.
         rollback_confidence: with which the live return must have fallen (one-sided, Welch's t).
+        watch_episodes: the newest ones, whose live return is compared with the former checkpoint's
+            after the confirmation, until the next offer is taken; 0 ends it with the trial.
+        watch_confidence: likewise, after the confirmation; higher, as it is asked ever again.
     """
 
     shadow_episodes: int = Field(default=3, ge=0)
     trial_episodes: int = Field(default=10, gt=0)
     least_episodes: int = Field(default=3, gt=1)
     rollback_confidence: float = Field(default=0.95, ge=0.5, lt=1.0)
+    watch_episodes: int = Field(default=20, ge=0, le=_RETURNS)
+    watch_confidence: float = Field(default=0.99, ge=0.5, lt=1.0)
 
 
 class Named(_Frozen):
@@ -87,7 +92,7 @@ class DeploymentState(_Frozen):
         stage: where it stands.
         acting: acts on the robot.
         candidate: computes in shadow.
-        former: acted before a trial; acts again when the trial fails.
+        former: acted before; acts again when the live return falls.
         returns: live returns of exploitation with `acting`, the newest last.
         former_returns: those of `former`.
         comparisons: of the present shadow, or of the last one.
@@ -160,7 +165,9 @@ def episode_over(
         state = state.model_copy(update={"returns": returns})
     if state.stage == "shadow" and comparison is not None:
         return _compared(state, comparison)
-    return _judged(state) if state.stage == "trial" else state
+    if state.stage == "trial":
+        return _judged(state)
+    return _watched(state) if state.stage == "steady" else state
 
 
 def failed(state: DeploymentState, candidate: Named, why: str) -> DeploymentState:
@@ -212,32 +219,51 @@ def _judged(state: DeploymentState) -> DeploymentState:
     if len(state.former_returns) < 2:
         if count < state.config.trial_episodes:
             return state
-        return _settled(
-            state, "confirmed", "the former checkpoint has too few live returns to compare with"
-        )
-    before, after = np.mean(state.former_returns), np.mean(state.returns)
-    words = (
-        f"live return {after:.1f} over {count} episodes, {before:.1f} over "
-        f"{len(state.former_returns)} with the former checkpoint"
-    )
+        changes = {"former": None, "former_returns": ()}
+        why = "the former checkpoint has too few live returns to compare with"
+        return _confirmed(state.model_copy(update=changes), why)
     if _fell(state.former_returns, state.returns, state.config.rollback_confidence):
-        fallen = state.acting
-        changes = {
-            "stage": "steady",
-            "acting": former,
-            "former": None,
-            "returns": state.former_returns,
-            "former_returns": (),
-        }
-        return _noted(state.model_copy(update=changes), "rolled back", fallen, words)
+        return _rolled_back(state, former, state.returns)
     if count < state.config.trial_episodes:
         return state
-    return _settled(state, "confirmed", words)
+    return _confirmed(state, _compared_returns(state, state.returns))
 
 
-def _settled(state: DeploymentState, event: Event, why: str) -> DeploymentState:
-    changes = {"stage": "steady", "former": None, "former_returns": ()}
-    return _noted(state.model_copy(update=changes), event, state.acting, why)
+def _watched(state: DeploymentState) -> DeploymentState:
+    """Bring the former checkpoint back when the live return fell after the confirmation."""
+    former, count = state.former, state.config.watch_episodes
+    if former is None or count == 0 or len(state.returns) < count:
+        return state
+    newest = state.returns[-count:]
+    if not _fell(state.former_returns, newest, state.config.watch_confidence):
+        return state
+    return _rolled_back(state, former, newest)
+
+
+def _rolled_back(
+    state: DeploymentState, former: Named, returns: tuple[float, ...]
+) -> DeploymentState:
+    changes = {
+        "stage": "steady",
+        "acting": former,
+        "former": None,
+        "returns": state.former_returns,
+        "former_returns": (),
+    }
+    why = _compared_returns(state, returns)
+    return _noted(state.model_copy(update=changes), "rolled back", state.acting, why)
+
+
+def _confirmed(state: DeploymentState, why: str) -> DeploymentState:
+    return _noted(state.model_copy(update={"stage": "steady"}), "confirmed", state.acting, why)
+
+
+def _compared_returns(state: DeploymentState, returns: tuple[float, ...]) -> str:
+    return (
+        f"live return {np.mean(returns):.1f} over {len(returns)} episodes, "
+        f"{np.mean(state.former_returns):.1f} over {len(state.former_returns)} with the former "
+        "checkpoint"
+    )
 
 
 def _fell(before: tuple[float, ...], after: tuple[float, ...], confidence: float) -> bool:

@@ -74,7 +74,7 @@ def test_a_trial_that_holds_is_confirmed_at_its_end() -> None:
         state = episode_over(state, "new", value)
         assert state.stage == "trial"
     state = episode_over(state, "new", 13.0)
-    assert (state.stage, state.acting, state.former) == ("steady", NEW, None)
+    assert (state.stage, state.acting) == ("steady", NEW)
     assert events(state) == ["started", "offered", "taken", "confirmed"]
     assert state.returns == (10.0, 14.0, 9.0, 12.0, 13.0)
 
@@ -89,6 +89,46 @@ def test_a_fallen_live_return_brings_the_former_back_before_the_trial_ends() -> 
     assert state.log[-1].event == "rolled back"
     assert state.log[-1].checkpoint == NEW
     assert state.returns == (10.0, 12.0, 11.0)
+
+
+def confirmed(returns: tuple[float, ...], config: DeploymentConfig = CONFIG) -> DeploymentState:
+    state = on_trial().model_copy(update={"config": config})
+    for value in (10.0, 14.0, 9.0, 12.0, 13.0, *returns):
+        state = episode_over(state, "new", value)
+    return state
+
+
+def test_a_live_return_that_falls_after_the_confirmation_brings_the_former_back() -> None:
+    config = CONFIG.model_copy(update={"watch_episodes": 4})
+    state = confirmed((1.0, 2.0), config)
+    assert (state.stage, state.acting, state.former) == ("steady", NEW, OLD)
+    state = confirmed((1.0, 2.0, 1.5, 1.0), config)
+    assert (state.stage, state.acting, state.former) == ("steady", OLD, None)
+    assert events(state)[-2:] == ["confirmed", "rolled back"]
+    assert "over 4 episodes" in state.log[-1].why
+    assert state.returns == (10.0, 12.0, 11.0)
+    # Nobody is left to come back.
+    for value in (0.0, 1.0, 0.0, 1.0):
+        state = episode_over(state, "old", value)
+    assert (state.stage, state.acting) == ("steady", OLD)
+
+
+def test_nothing_is_watched_when_it_holds_when_it_is_off_and_before_there_is_enough() -> None:
+    fallen = (1.0, 2.0, 1.5, 1.0)
+    for returns, watched in (((12.0, 9.0, 13.0, 10.0), 4), (fallen, 0), (fallen, 10)):
+        state = confirmed(returns, CONFIG.model_copy(update={"watch_episodes": watched}))
+        assert (state.stage, state.acting) == ("steady", NEW)
+        assert state.log[-1].event == "confirmed"
+
+
+def test_the_next_candidate_is_guarded_by_the_one_it_follows() -> None:
+    config = CONFIG.model_copy(update={"watch_episodes": 4})
+    state = offer(confirmed((), config), OTHER, "better still")
+    # In shadow the candidate is what counts.
+    for number, value in enumerate((1.0, 2.0)):
+        state = episode_over(state, "new", value, compared(number))
+    assert (state.stage, state.acting, state.former) == ("trial", OTHER, NEW)
+    assert state.former_returns == (10.0, 14.0, 9.0, 12.0, 13.0, 1.0, 2.0)
 
 
 def test_a_fall_without_any_spread_counts_and_noise_does_not() -> None:
