@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gac_ros.bench.control import DecisionReport, DecisionTime
 from gac_ros.bench.goals import SpeedGoal
 from gac_ros.bench.over_ros.jitter import JitterReport, MissedReport
-from gac_ros.bench.over_ros.late import LateTick, count_causes
+from gac_ros.bench.over_ros.late import LateTick, count_causes, stood_still_told_apart
 from gac_ros.bench.over_ros.latency import LatencyReport
 from gac_ros.bench.over_ros.machine import MachineLoad
 from gac_ros.bench.over_ros.soak import SoakReport
@@ -126,7 +126,7 @@ def missed_table(report: MissedReport) -> TextTable:
                 *_milliseconds(entry.milliseconds),
                 str(entry.milliseconds.count),
                 str(entry.missed),
-                *_causes(entry.late, witnessed=report.witnessed),
+                *_causes(entry.late, entry.in_time_stood_still, witnessed=report.witnessed),
                 _others(entry.load),
             ]
             for entry in report.answerers
@@ -134,13 +134,18 @@ def missed_table(report: MissedReport) -> TextTable:
     )
 
 
-_CAUSES = ("late: standstill", "late: waited", "late: else")
+_CAUSES = ("late: standstill", "in time, with as long a one", "late: waited", "late: else")
 
 
-def _causes(late: Sequence[LateTick], *, witnessed: bool) -> list[str]:
+def _causes(
+    late: Sequence[LateTick], in_time_stood_still: float | None, *, witnessed: bool
+) -> list[str]:
     counts = count_causes(late)
     standstill = str(counts["standstill"]) if witnessed else "not seen"
-    return [standstill, str(counts["waiting"]), str(counts["other"])]
+    if witnessed and not stood_still_told_apart(late):
+        standstill += ", of any one"
+    base = "" if in_time_stood_still is None else f"{100.0 * in_time_stood_still:.2f} %"
+    return [standstill, base, str(counts["waiting"]), str(counts["other"])]
 
 
 def _others(load: MachineLoad | None) -> str:
@@ -175,9 +180,9 @@ def soak_table(reports: list[SoakReport]) -> TextTable:
             *_milliseconds(report.milliseconds),
             "" if report.missed is None else str(report.missed),
             *(
-                ("", "", "")
+                [""] * len(_CAUSES)
                 if report.missed is None
-                else _causes(report.late, witnessed=report.witnessed)
+                else _causes(report.late, report.in_time_stood_still, witnessed=report.witnessed)
             ),
             _others(report.load),
             f"{report.resident_first:.1f} to {report.resident_last:.1f}",

@@ -51,9 +51,13 @@ named below and of what else it did at the time.
   everybody's tail is longer, the echo's too.
 - *missed*: the next state was due before the command came. All of them count for the goals,
   whoever's fault they are. A late command is put down to a *standstill* if it would have been in
-  time without those during it: a watcher on each processor, which sleeps for a millisecond at a
-  time with a real-time priority that no ordinary process can hold up, woke late then, so that
-  nothing could have run. It is put down to having *waited* if it would have been in time had the
+  time without the times during it at which all processors stood still at once: a watcher on each,
+  which sleeps for a millisecond at a time with a real-time priority that no ordinary process can
+  hold up, woke late then, so that nothing could have run. Beside it, how common that is: the share
+  of the commands *in time* in whose period there was *as long a* standstill as the shortest that
+  excuses a late one. Where it says *of any one*, a standstill of one processor excused a command,
+  too, though it may have been made on another: the file is from before they were told apart.
+  A late command is put down to having *waited* if it would have been in time had the
   main thread of the answering process, or of the stand that plays the robot, not been ready without
   a processor during it, as the kernel tells. *Else*: neither explains it alone, as when a thread of
   DDS waited; these count as the controller's own.

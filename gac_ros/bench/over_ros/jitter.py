@@ -12,9 +12,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from gac_ros.bench.goals import SpeedGoal, at_most
-from gac_ros.bench.over_ros.late import LateTick, late_ticks
+from gac_ros.bench.over_ros.late import LateTick, in_time_stood_still, late_ticks
 from gac_ros.bench.over_ros.latency import ECHO, REPLANNING_WITHOUT_PAUSE
-from gac_ros.bench.over_ros.machine import LoadMeter, MachineLoad, merged
+from gac_ros.bench.over_ros.machine import LoadMeter, MachineLoad, Stalls
 from gac_ros.bench.over_ros.rig import ControllerUnderTest, EchoUnderTest, open_rig
 from gac_ros.bench.over_ros.stand import Exchanges
 from gac_ros.bench.over_ros.subject import make_subject
@@ -72,6 +72,8 @@ class Answerer(BaseModel):
         missed: ticks without a command before the next one was due.
         late: the commands that were.
         load: of the machine meanwhile.
+        in_time_stood_still: share of the ticks in time with as long a standstill of all processors
+            as the shortest that excuses one that was late; None: none is excused.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -81,6 +83,7 @@ class Answerer(BaseModel):
     missed: int
     late: tuple[LateTick, ...]
     load: MachineLoad
+    in_time_stood_still: float | None = None
 
 
 class MissedReport(BaseModel):
@@ -219,14 +222,7 @@ def measure_missed(
             on_turn()
         stalls = read_witnesses(logs)
     answerers = tuple(
-        Answerer(
-            name=name,
-            milliseconds=Spread.of(1e3 * np.array(found[name].seconds)),
-            missed=found[name].missed,
-            late=tuple(late_ticks(found[name], merged(()) if stalls is None else stalls)),
-            load=meters[name].load(),
-        )
-        for name in names
+        _answerer(name, found[name], stalls or [], meters[name].load()) for name in names
     )
     _, quick, slow = answerers
     return MissedReport(
@@ -239,6 +235,18 @@ def measure_missed(
         milliseconds_slow=slow.milliseconds,
         answerers=answerers,
         witnessed=stalls is not None,
+    )
+
+
+def _answerer(name: str, found: Exchanges, processors: list[Stalls], load: MachineLoad) -> Answerer:
+    late = tuple(late_ticks(found, processors))
+    return Answerer(
+        name=name,
+        milliseconds=Spread.of(1e3 * np.array(found.seconds)),
+        missed=found.missed,
+        late=late,
+        load=load,
+        in_time_stood_still=in_time_stood_still(found, processors, late),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from gac_ros.bench.over_ros.jitter import MissedReport
-from gac_ros.bench.over_ros.late import LateTick, count_causes
+from gac_ros.bench.over_ros.late import LateTick, count_causes, stood_still_told_apart
 from gac_ros.bench.over_ros.latency import (
     ECHO,
     RECORDING,
@@ -59,7 +59,8 @@ def missed_limits(report: MissedReport) -> Iterator[str]:
     echo, _, slow = report.answerers
     yield (
         f"{slow.name}: {slow.missed} of {slow.milliseconds.count} ticks were missed, by the echo "
-        f"{echo.missed} of {echo.milliseconds.count}. {_causes(slow.late, report.witnessed)} "
+        f"{echo.missed} of {echo.milliseconds.count}. "
+        f"{_causes(slow.late, slow.in_time_stood_still, report.witnessed)} "
         f"{_load(slow.load)}, with the echo {_share(echo.load)}."
     )
 
@@ -70,14 +71,21 @@ def soak_limits(report: SoakReport) -> Iterator[str]:
         return
     yield (
         f"Soak, {report.name}: {report.missed} of {report.ticks} ticks were missed. "
-        f"{_causes(report.late, report.witnessed)} {_load(report.load)}."
+        f"{_causes(report.late, report.in_time_stood_still, report.witnessed)} "
+        f"{_load(report.load)}."
     )
 
 
-def _causes(late: Sequence[LateTick], witnessed: bool) -> str:
+def _causes(late: Sequence[LateTick], in_time_stood_still: float | None, witnessed: bool) -> str:
     counts = count_causes(late)
+    who = "not all processors" if stood_still_told_apart(late) else "no processor"
+    base = (
+        ""
+        if in_time_stood_still is None
+        else f" ({100.0 * in_time_stood_still:.2f} % of those in time had as long a standstill)"
+    )
     standstill = (
-        f"{counts['standstill']} would have been in time if no processor had stood still"
+        f"{counts['standstill']} would have been in time if {who} had stood still{base}"
         if witnessed
         else "whether the machine stood still could not be seen (it takes a real-time priority)"
     )

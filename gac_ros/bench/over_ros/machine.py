@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -81,9 +81,9 @@ def _processor_seconds(pid: int) -> float:
 
 
 def merged(stalls: Iterable[tuple[float, float]]) -> Stalls:
-    """Times (N, 2) at which one processor or another stood still, in order, none overlapping."""
+    """The same times as (N, 2), in order, none overlapping."""
     found: list[list[float]] = []
-    for begin, end in sorted(stalls):
+    for begin, end in sorted((begin, end) for begin, end in stalls):
         if found and begin <= found[-1][1]:
             found[-1][1] = max(found[-1][1], end)
         else:
@@ -91,15 +91,33 @@ def merged(stalls: Iterable[tuple[float, float]]) -> Stalls:
     return np.array(found).reshape(-1, 2)
 
 
-def standstill(stalls: Stalls, begin: float, end: float) -> float:
-    """Seconds between `begin` and `end` at which the machine stood still.
+def common(processors: Sequence[Stalls]) -> Stalls:
+    """Times (N, 2) at which all of the processors stood still at once.
+
+    Args:
+        processors: the times of each, as `merged` returns them.
+    """
+    rows = np.concatenate([merged(()), *processors])
+    times = rows.T.ravel()
+    steps = np.repeat([1, -1], len(rows))
+    order = np.lexsort((steps, times))  # what ends when another begins did not overlap it
+    begins = np.flatnonzero(steps[order].cumsum() == max(1, len(processors)))
+    return np.column_stack((times[order][begins], times[order][begins + 1]))
+
+
+def standstill(
+    stalls: Stalls, begin: NDArray[np.float64], end: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Seconds (N,) of standing still within each of N times.
 
     Args:
         stalls: as `merged` returns them.
-        begin: of the time that is looked at.
-        end: of it.
+        begin: (N,) of the times that are looked at.
+        end: (N,) of them.
     """
     if len(stalls) == 0:
-        return 0.0
-    inside = np.minimum(stalls[:, 1], end) - np.maximum(stalls[:, 0], begin)
-    return float(inside.clip(0.0).sum())
+        return np.zeros(len(begin))
+    until = (stalls[:, 1] - stalls[:, 0]).cumsum()
+    sums = np.column_stack((np.concatenate(([0.0], until[:-1])), until)).ravel()
+    times = stalls.ravel()
+    return np.interp(end, times, sums) - np.interp(begin, times, sums)

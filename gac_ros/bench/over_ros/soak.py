@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from gac_ros.bench.goals import SpeedGoal, at_most
-from gac_ros.bench.over_ros.late import LateTick, late_ticks
+from gac_ros.bench.over_ros.late import LateTick, in_time_stood_still, late_ticks
 from gac_ros.bench.over_ros.latency import REPLANNING_WITHOUT_PAUSE
-from gac_ros.bench.over_ros.machine import LoadMeter, MachineLoad, Stalls, merged
+from gac_ros.bench.over_ros.machine import LoadMeter, MachineLoad, Stalls
 from gac_ros.bench.over_ros.rig import ControllerUnderTest, open_rig
 from gac_ros.bench.over_ros.stand import Exchanges, Stand
 from gac_ros.bench.over_ros.subject import make_subject
@@ -79,6 +79,8 @@ class SoakReport(BaseModel):
         late: commands that were late; none in lock-step.
         witnessed: whether standstills of the machine could be seen.
         load: of the machine meanwhile.
+        in_time_stood_still: share of the ticks in time with as long a standstill of all processors
+            as the shortest that excuses one that was late; None: none is excused.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -100,6 +102,7 @@ class SoakReport(BaseModel):
     late: tuple[LateTick, ...] = ()
     witnessed: bool = False
     load: MachineLoad | None = None
+    in_time_stood_still: float | None = None
 
     @property
     def name(self) -> str:
@@ -279,13 +282,13 @@ def _report(
     rate: float | None,
     last: Usage,
     load: MachineLoad,
-    stalls: Stalls | None,
+    stalls: list[Stalls] | None,
 ) -> SoakReport:
     settled = course.settled
     assert settled is not None
     ticks, resident = np.array(course.ends, dtype=np.float64).T
     later = ticks >= _SETTLED * course.ticks
-    seen = merged(()) if stalls is None else stalls
+    late = () if rate is None else tuple(late_ticks(found, stalls or ()))
     return SoakReport(
         ticks=course.ticks,
         rate=rate,
@@ -301,9 +304,10 @@ def _report(
         threads=(settled.threads, last.threads),
         files=(settled.files, last.files),
         samples=course.samples,
-        late=() if rate is None else tuple(late_ticks(found, seen)),
+        late=late,
         witnessed=rate is not None and stalls is not None,
         load=load,
+        in_time_stood_still=in_time_stood_still(found, stalls or (), late) if late else None,
     )
 
 

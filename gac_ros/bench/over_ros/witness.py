@@ -51,21 +51,20 @@ def _watch() -> None:
             print(f"{due:.6f} {now:.6f}", flush=True)
 
 
-def read_witnesses(logs: Iterable[Path]) -> Stalls | None:
-    """What the witnesses saw, as `merged`; None when one of them saw nothing for want of priority.
+def read_witnesses(logs: Iterable[Path]) -> list[Stalls] | None:
+    """What each witness saw, as `merged`; None when one saw nothing for want of priority.
 
     Args:
         logs: of their outputs.
     """
-    stalls: list[tuple[float, float]] = []
+    processors: list[Stalls] = []
     for log in logs:
         head, *lines = log.read_text(encoding="utf-8").splitlines() or [""]
         if head != _TRUSTED:
             return None
-        for line in lines:
-            begin, end = line.split()
-            stalls.append((float(begin), float(end)))
-    return merged(stalls)
+        stalls = [line.split() for line in lines]
+        processors.append(merged((float(begin), float(end)) for begin, end in stalls))
+    return processors
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gac_ros.bench.control_tables import missed_table
 from gac_ros.bench.over_ros.jitter import Answerer, MissedReport
 from gac_ros.bench.over_ros.late import LateTick
 from gac_ros.bench.over_ros.latency import ECHO, REPLANNING, LatencyReport, RoundTrip
@@ -45,10 +46,19 @@ def test_a_ratio_that_is_too_large_is_put_down_to_what_grew_more() -> None:
     assert not list(latency_limits(LatencyReport(trips=[echo, trip(REPLANNING, 1.5, 0.5, 0.1)])))
 
 
-def missed(late: tuple[LateTick, ...], *, witnessed: bool = True) -> MissedReport:
+def missed(
+    late: tuple[LateTick, ...], *, witnessed: bool = True, base: float | None = None
+) -> MissedReport:
     spread = Spread.of([1.0])
     answerers = tuple(
-        Answerer(name=name, milliseconds=spread, missed=len(ticks), late=ticks, load=LOAD)
+        Answerer(
+            name=name,
+            milliseconds=spread,
+            missed=len(ticks),
+            late=ticks,
+            load=LOAD,
+            in_time_stood_still=base,
+        )
         for name, ticks in (("echo", ()), ("quick", ()), ("slow", late))
     )
     return MissedReport(
@@ -76,3 +86,11 @@ def test_missed_ticks_are_told_by_cause_and_all_of_them_count() -> None:
     assert "could not be seen" in blind
     assert not list(missed_limits(missed(())))
     assert [goal.met for goal in missed(late).goals()] == [False]
+    apart = tuple(tick.model_copy(update={"all_stood_still": 0.0}) for tick in late[1:])
+    excused = late[0].model_copy(update={"all_stood_still": 2.0})
+    (line,) = missed_limits(missed((excused, *apart), base=0.0025))
+    assert "1 would have been in time if not all processors had stood still (0.25 % of" in line
+    *_, row = missed_table(missed((excused, *apart), base=0.0025)).rows
+    assert row[-5:] == ["1", "0.25 %", "1", "1", "0.25 of 2"]
+    *_, row = missed_table(missed(late)).rows
+    assert row[-5:] == ["1, of any one", "", "1", "1", "0.25 of 2"]

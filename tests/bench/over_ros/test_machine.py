@@ -11,19 +11,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gac_ros.bench.over_ros.late import LateTick, count_causes, late_ticks
-from gac_ros.bench.over_ros.machine import LoadMeter, merged, standstill
+from gac_ros.bench.over_ros.late import LateTick, count_causes, in_time_stood_still, late_ticks
+from gac_ros.bench.over_ros.machine import LoadMeter, common, merged, standstill
 from gac_ros.bench.over_ros.stand import Exchanges
 from gac_ros.bench.over_ros.usage import RunQueue, descendants, scheduled
 from gac_ros.bench.over_ros.witness import read_witnesses
 
 
-def test_standstills_of_several_processors_count_once() -> None:
+def test_standstills_that_overlap_count_once() -> None:
     stalls = merged([(5.0, 6.0), (1.0, 2.0), (1.5, 3.0)])
     assert stalls.tolist() == [[1.0, 3.0], [5.0, 6.0]]
-    assert standstill(stalls, 2.5, 5.25) == pytest.approx(0.75)
-    assert standstill(stalls, 3.5, 4.5) == 0.0
-    assert standstill(merged(()), 0.0, 9.0) == 0.0
+    begin, end = np.array([2.5, 3.5, 0.0]), np.array([5.25, 4.5, 9.0])
+    assert standstill(stalls, begin, end) == pytest.approx([0.75, 0.0, 3.0])
+    assert standstill(merged(()), begin, end).tolist() == [0.0, 0.0, 0.0]
+
+
+def test_the_machine_stands_still_when_all_of_its_processors_do() -> None:
+    first, second = merged([(1.0, 4.0), (6.0, 7.0)]), merged([(0.0, 2.0), (3.0, 6.0), (6.5, 9.0)])
+    assert common([first, second]).tolist() == [[1.0, 2.0], [3.0, 4.0], [6.5, 7.0]]
+    assert common([first]).tolist() == first.tolist()
+    assert common([first, merged(())]).tolist() == []
+    assert common([]).tolist() == []
 
 
 def test_a_late_command_is_the_machines_only_if_it_had_been_in_time_without_its_standstill() -> (
@@ -37,13 +45,30 @@ def test_a_late_command_is_the_machines_only_if_it_had_been_in_time_without_its_
         *[(0.002, 0.001), (0.003, 0.006)],
         *[(0.003, 0.006), (0.011, 0.0061)],
     ]
-    stalls = merged([(1.001, 1.007), (2.0, 2.003)])
-    late = late_ticks(found, stalls)
+    processors = [merged([(1.001, 1.007), (2.0, 2.003)]), merged([(1.0, 1.007), (2.0, 2.003)])]
+    late = late_ticks(found, processors)
     assert [tick.cause for tick in late] == ["standstill", "waiting", "other"]
-    assert [round(tick.stood_still, 6) for tick in late] == [6.0, 3.0, 0.0]
+    assert [tick.stood_still for tick in late] == pytest.approx([7.0, 3.0, 0.0])
+    assert [tick.all_stood_still for tick in late] == pytest.approx([6.0, 3.0, 0.0])
     assert [round(tick.waited, 6) for tick in late] == [1.0, 5.0, 0.1]
     assert [round(tick.ran, 6) for tick in late] == [1.0, 1.0, 8.0]
     assert count_causes(late) == {"standstill": 1, "waiting": 1, "other": 1}
+    # What only one of the processors did is kept, but excuses nothing.
+    alone = late_ticks(found, [processors[0], merged(())])
+    assert [tick.stood_still for tick in alone] == pytest.approx([6.0, 3.0, 0.0])
+    assert [tick.cause for tick in alone] == ["other", "waiting", "other"]
+
+
+def test_an_excuse_is_told_with_how_often_it_made_nobody_late() -> None:
+    found = Exchanges(0.005, seconds=[0.001, 0.002, 0.007, 0.001], sent=[0.0, 1.0, 2.0, 3.0])
+    found.scheduled = [(0.0, 0.0)] * 8
+    short, long, after = (1.0, 1.001), (2.001, 2.004), (3.001, 3.006)
+    everybody = [merged([short, long, after])] * 2
+    late = late_ticks(found, everybody)
+    assert [tick.cause for tick in late] == ["standstill"]
+    assert in_time_stood_still(found, everybody, late) == pytest.approx(1 / 3)
+    one = [everybody[0], merged(())]
+    assert in_time_stood_still(found, one, late_ticks(found, one)) is None
 
 
 def test_two_causes_that_explain_a_late_command_only_together_excuse_nothing() -> None:
@@ -54,18 +79,18 @@ def test_two_causes_that_explain_a_late_command_only_together_excuse_nothing() -
 @pytest.mark.parametrize(
     ("text", "seen"),
     [
-        ("real-time priority\n1.0 1.5\n", [[1.0, 1.5]]),
-        ("real-time priority\n", []),
+        ("real-time priority\n1.0 1.5\n", [[[1.0, 1.5]]]),
+        ("real-time priority\n", [[]]),
         ("ordinary priority\n", None),
         ("", None),
     ],
 )
 def test_only_a_witness_with_a_real_time_priority_is_believed(
-    tmp_path: Path, text: str, seen: list[list[float]] | None
+    tmp_path: Path, text: str, seen: list[list[list[float]]] | None
 ) -> None:
     (tmp_path / "log").write_text(text)
-    stalls = read_witnesses([tmp_path / "log"])
-    assert (None if stalls is None else stalls.tolist()) == seen
+    processors = read_witnesses([tmp_path / "log"])
+    assert (processors and [stalls.tolist() for stalls in processors]) == seen
 
 
 def test_a_witness_tells_what_it_may_see(tmp_path: Path) -> None:
