@@ -104,6 +104,7 @@ def missed_table(report: MissedReport) -> TextTable:
     """The quick planner and the slow one, and an echo beside them."""
     title = f"Re-planning without pause at {report.rate:g} Hz"
     columns = ("answered by", "p50 ms", "p99 ms", "max ms", "ticks", "missed")
+    quick = report.milliseconds
     if not report.answerers:
         planners = (
             ("as it is", report.milliseconds, report.missed),
@@ -119,7 +120,7 @@ def missed_table(report: MissedReport) -> TextTable:
         )
     return TextTable(
         title,
-        (*columns, *_CAUSES, "others"),
+        (*columns, *_CAUSES, "others", "p50 / as it is", "p99 / as it is"),
         [
             [
                 entry.name,
@@ -128,6 +129,8 @@ def missed_table(report: MissedReport) -> TextTable:
                 str(entry.missed),
                 *_causes(entry.late, entry.in_time_stood_still, witnessed=report.witnessed),
                 _others(entry.load),
+                f"{entry.milliseconds.median / quick.median:.2f}",
+                f"{entry.milliseconds.p99 / quick.p99:.2f}",
             ]
             for entry in report.answerers
         ],

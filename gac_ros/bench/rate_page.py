@@ -61,6 +61,7 @@ named below and of what else it did at the time.
   main thread of the answering process, or of the stand that plays the robot, not been ready without
   a processor during it, as the kernel tells. *Else*: neither explains it alone, as when a thread of
   DDS waited; these count as the controller's own.
+- *p50 / as it is*, *p99 / as it is*: over those with the planner as it is.
 - *Beside other work*: `chrt -f 20 gac bench control --latency --missed` while trainings load the
   machine; all processes but the planner's have that priority. *others* says how loaded it was.
 - Periods are those that a subscriber of the commands sees. *Real-time priority*: as with `chrt`

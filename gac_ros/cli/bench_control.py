@@ -41,7 +41,7 @@ LatencySeconds = Annotated[
     typer.Option("--latency-seconds", min=0.1, help="Of each way to answer, at each rate."),
 ]
 MissedSeconds = Annotated[
-    float, typer.Option("--missed-seconds", min=0.1, help="With each planner.")
+    float, typer.Option("--missed-seconds", min=0.1, help="With each planner, at 200 Hz.")
 ]
 JitterSeconds = Annotated[
     float, typer.Option("--jitter-seconds", min=0.1, help="Idle, loaded, and loaded with priority.")
@@ -65,7 +65,7 @@ def control(
     device: Device = "cpu",
     repeats: Repeats = 10,
     latency_seconds: LatencySeconds = 16.0,
-    missed_seconds: MissedSeconds = 20.0,
+    missed_seconds: MissedSeconds = 50.0,
     jitter_seconds: JitterSeconds = 60.0,
     json_file: JsonFile = None,
 ) -> None:

@@ -15,9 +15,10 @@ from gac_ros.bench.goals import SpeedGoal, at_most
 from gac_ros.bench.over_ros.late import LateTick, in_time_stood_still, late_ticks
 from gac_ros.bench.over_ros.latency import ECHO, REPLANNING_WITHOUT_PAUSE
 from gac_ros.bench.over_ros.machine import LoadMeter, MachineLoad, Stalls
-from gac_ros.bench.over_ros.rig import ControllerUnderTest, EchoUnderTest, open_rig
+from gac_ros.bench.over_ros.rig import open_rig
 from gac_ros.bench.over_ros.stand import Exchanges
 from gac_ros.bench.over_ros.subject import make_subject
+from gac_ros.bench.over_ros.turns import turn_order
 from gac_ros.bench.over_ros.usage import RunQueue
 from gac_ros.bench.over_ros.witness import read_witnesses
 from gac_ros.bench.spread import Spread
@@ -207,18 +208,21 @@ def measure_missed(
             for name, slowdown in planners.items()
         }
 
-        def turn(name: str, answerer: EchoUnderTest | ControllerUnderTest) -> None:
+        def turn(name: str) -> None:
+            controller = controllers.get(name)
+            answerer = controller or echo
+            if controller:
+                controller.start_episode()
             rig.stand.warm_up(answerer.port, _WARM_UP, 1.0 / RATE)
             with RunQueue(answerer.process.pid) as watched, meters[name].counting():
                 part = rig.stand.exchange(answerer.port, count, 1.0 / RATE, watched)
             found[name].extend(part)
-
-        for _ in range(missed_turns(seconds)):
-            turn(ECHO, echo)
-            for name, controller in controllers.items():
-                controller.start_episode()
-                turn(name, controller)
+            if controller:
                 controller.end_episode()
+
+        for number in range(missed_turns(seconds)):
+            for name in turn_order(names, number):
+                turn(name)
             on_turn()
         stalls = read_witnesses(logs)
     answerers = tuple(

@@ -56,9 +56,10 @@ def missed_limits(report: MissedReport) -> Iterator[str]:
     """One line if ticks were missed with the slow planner."""
     if not (report.answerers and report.missed_slow):
         return
-    echo, _, slow = report.answerers
+    echo, quick, slow = report.answerers
     yield (
-        f"{slow.name}: {slow.missed} of {slow.milliseconds.count} ticks were missed, by the echo "
+        f"{slow.name}: {slow.missed} of {slow.milliseconds.count} ticks were missed, with the "
+        f"{quick.name} {quick.missed} of {quick.milliseconds.count}, by the echo "
         f"{echo.missed} of {echo.milliseconds.count}. "
         f"{_causes(slow.late, slow.in_time_stood_still, report.witnessed)} "
         f"{_load(slow.load)}, with the echo {_share(echo.load)}."

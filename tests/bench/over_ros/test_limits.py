@@ -49,11 +49,11 @@ def test_a_ratio_that_is_too_large_is_put_down_to_what_grew_more() -> None:
 def missed(
     late: tuple[LateTick, ...], *, witnessed: bool = True, base: float | None = None
 ) -> MissedReport:
-    spread = Spread.of([1.0])
+    spread, slow = Spread.of([1.0]), Spread.of([1.5])
     answerers = tuple(
         Answerer(
             name=name,
-            milliseconds=spread,
+            milliseconds=slow if name == "slow" else spread,
             missed=len(ticks),
             late=ticks,
             load=LOAD,
@@ -68,7 +68,7 @@ def missed(
         missed=0,
         missed_slow=len(late),
         milliseconds=spread,
-        milliseconds_slow=spread,
+        milliseconds_slow=slow,
         answerers=answerers,
         witnessed=witnessed,
     )
@@ -82,6 +82,7 @@ def test_missed_ticks_are_told_by_cause_and_all_of_them_count() -> None:
     (line,) = missed_limits(missed(late))
     assert "Of the 3 late commands 1 would have been in time if no processor" in line
     assert "1 count as the controller's own" in line
+    assert "3 of 1 ticks were missed, with the quick 0 of 1, by the echo 0 of 1" in line
     (blind,) = missed_limits(missed(late, witnessed=False))
     assert "could not be seen" in blind
     assert not list(missed_limits(missed(())))
@@ -91,6 +92,6 @@ def test_missed_ticks_are_told_by_cause_and_all_of_them_count() -> None:
     (line,) = missed_limits(missed((excused, *apart), base=0.0025))
     assert "1 would have been in time if not all processors had stood still (0.25 % of" in line
     *_, row = missed_table(missed((excused, *apart), base=0.0025)).rows
-    assert row[-5:] == ["1", "0.25 %", "1", "1", "0.25 of 2"]
+    assert row[-7:] == ["1", "0.25 %", "1", "1", "0.25 of 2", "1.50", "1.50"]
     *_, row = missed_table(missed(late)).rows
-    assert row[-5:] == ["1, of any one", "", "1", "1", "0.25 of 2"]
+    assert row[-7:-2] == ["1, of any one", "", "1", "1", "0.25 of 2"]
