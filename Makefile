@@ -54,7 +54,7 @@ demo: $(STAMP) ## Run the packaged policy on the simulated robot over ROS 2 (ROB
 test: $(STAMP) ## Run the whole test suite
 	@$(VENV)/bin/python -m pytest -q $(ARGS)
 
-bench: $(STAMP) ## Measure control: decision, latency over DDS, planning, jitter (11 minutes, best idle)
+bench: $(STAMP) ## Measure control: decision, latency over DDS, planning, jitter (16 minutes, best idle)
 	@$(VENV)/bin/gac bench control $(ARGS)
 
 bench-learning: $(STAMP) value-based ## Make the missing runs of the learning benchmark (many hours) and its report

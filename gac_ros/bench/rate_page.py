@@ -32,7 +32,7 @@ NOTES_FILE = "rate_notes.md"
 _HEAD = """\
 # Control at rate
 
-Rendered by `gac bench report` from the JSON files of `gac bench control` (`make bench`, eleven
+Rendered by `gac bench report` from the JSON files of `gac bench control` (`make bench`, sixteen
 minutes), `gac bench soak` and `gac bench replanning`; no figure in a table was typed by hand. The
 ratios are measured side by side, in turns within one run; the other times are those of the machine
 named below and of what else it did at the time.

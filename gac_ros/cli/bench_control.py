@@ -40,6 +40,10 @@ LatencySeconds = Annotated[
     float,
     typer.Option("--latency-seconds", min=0.1, help="Of each way to answer, at each rate."),
 ]
+LatencyTicks = Annotated[
+    int,
+    typer.Option("--latency-ticks", min=0, help="At least, of each way to answer, at each rate."),
+]
 MissedSeconds = Annotated[
     float, typer.Option("--missed-seconds", min=0.1, help="With each planner, at 200 Hz.")
 ]
@@ -65,11 +69,12 @@ def control(
     device: Device = "cpu",
     repeats: Repeats = 10,
     latency_seconds: LatencySeconds = 16.0,
+    latency_ticks: LatencyTicks = 2500,
     missed_seconds: MissedSeconds = 50.0,
     jitter_seconds: JitterSeconds = 60.0,
     json_file: JsonFile = None,
 ) -> None:
-    """Measure control, from a decision to the whole way over DDS; some eleven minutes.
+    """Measure control, from a decision to the whole way over DDS; some sixteen minutes.
 
     Without a choice of parts all of them are measured. What is compared runs side by side, in
     turns, so that the ratios hold on a busy machine too; the other times want an idle one. The
@@ -89,7 +94,7 @@ def control(
     if everything or plans:
         _plans(device, repeats, figures)
     if everything or latency:
-        limits += _latency(device, latency_seconds, goals, figures)
+        limits += _latency(device, latency_seconds, latency_ticks, goals, figures)
     if everything or missed:
         limits += _missed(device, missed_seconds, goals, figures)
     if everything or jitter:
@@ -191,15 +196,17 @@ def _plans(device: str, repeats: int, figures: dict[str, Any]) -> None:
 
 
 def _latency(
-    device: str, seconds: float, goals: list[SpeedGoal], figures: dict[str, Any]
+    device: str, seconds: float, ticks: int, goals: list[SpeedGoal], figures: dict[str, Any]
 ) -> Iterable[str]:
     from gac_ros.bench import control_tables as tables
     from gac_ros.bench.over_ros.latency import measure_latency, turns
     from gac_ros.bench.over_ros.limits import latency_limits
 
-    total = turns(seconds)
+    total = turns(seconds, ticks)
     with _folder() as folder, counted_progress(total, "state to action, turns") as advance:
-        report = measure_latency(folder, seconds=seconds, device=device, on_turn=advance)
+        report = measure_latency(
+            folder, seconds=seconds, ticks=ticks, device=device, on_turn=advance
+        )
     _print(tables.latency_table(report))
     goals += report.goals()
     figures["latency"] = report.model_dump()

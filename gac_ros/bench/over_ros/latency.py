@@ -13,9 +13,10 @@ from pydantic import BaseModel, ConfigDict
 
 from gac_ros.bench.goals import SpeedGoal, at_most
 from gac_ros.bench.over_ros.machine import LoadMeter, MachineLoad
-from gac_ros.bench.over_ros.rig import ControllerUnderTest, EchoUnderTest, Rig, open_rig
+from gac_ros.bench.over_ros.rig import Rig, open_rig
 from gac_ros.bench.over_ros.stand import Exchanges
 from gac_ros.bench.over_ros.subject import make_subject
+from gac_ros.bench.over_ros.turns import turn_order
 from gac_ros.bench.over_ros.usage import scheduled
 from gac_ros.bench.spread import Spread
 from gac_ros.buffer.reader import DECISION, read_messages, read_metadata
@@ -96,6 +97,7 @@ def measure_latency(
     folder: Path,
     *,
     seconds: float,
+    ticks: int,
     rates: tuple[float, ...] = RATES,
     device: str = "cpu",
     on_turn: Callable[[], None] = lambda: None,
@@ -105,9 +107,10 @@ def measure_latency(
     Args:
         folder: for logs and bags.
         seconds: that each of them answers, at each rate.
+        ticks: that each of them answers at least, however long that takes at a low rate.
         rates: states a second.
         device: where the model runs.
-        on_turn: told of each finished turn; there are `turns(seconds, rates)`.
+        on_turn: told of each finished turn; there are `turns(seconds, ticks, rates)`.
 
     Raises:
         TransportError: a process ended or does not answer.
@@ -116,13 +119,13 @@ def measure_latency(
     for rate in rates:
         place = folder / f"latency-{rate:g}"
         with open_rig(place / "logs") as rig:
-            trips += _at_rate(rig, place, rate, seconds, device, on_turn)
+            trips += _at_rate(rig, place, rate, max(seconds, ticks / rate), device, on_turn)
     return LatencyReport(trips=trips)
 
 
-def turns(seconds: float, rates: tuple[float, ...] = RATES) -> int:
+def turns(seconds: float, ticks: int, rates: tuple[float, ...] = RATES) -> int:
     """How often `measure_latency` calls `on_turn`."""
-    return len(rates) * _rounds(seconds)
+    return sum(_rounds(max(seconds, ticks / rate)) for rate in rates)
 
 
 def _rounds(seconds: float) -> int:
@@ -137,7 +140,6 @@ def _at_rate(
     device: str,
     on_turn: Callable[[], None],
 ) -> list[RoundTrip]:
-    rounds = _rounds(seconds)
     count = max(1, round(rate * min(seconds, _BLOCK)))
     subject = make_subject(folder / "robot", rate=rate, length=count + 2 * _WARM_UP)
     echoes = {ECHO: rig.start_echo("decoded"), RAW_ECHO: rig.start_echo("raw")}
@@ -154,21 +156,23 @@ def _at_rate(
     names = (*echoes, *controllers)
     found = {name: _Found(Exchanges(1.0 / rate)) for name in names}
 
-    def turn(name: str, answerer: EchoUnderTest | ControllerUnderTest) -> None:
+    def turn(name: str) -> None:
+        controller = controllers.get(name)
+        answerer = controller or echoes[name]
+        if controller:
+            controller.start_episode()
         rig.stand.warm_up(answerer.port, _WARM_UP, 1.0 / rate)
         before = scheduled(answerer.process.pid)
         with found[name].meter.counting():
             part = rig.stand.exchange(answerer.port, count, 1.0 / rate)
         found[name].scheduled += scheduled(answerer.process.pid) - before
         found[name].exchanges.extend(part)
-
-    for _ in range(rounds):
-        for name, echo in echoes.items():
-            turn(name, echo)
-        for name, controller in controllers.items():
-            controller.start_episode()
-            turn(name, controller)
+        if controller:
             found[name].summaries.append(controller.end_episode())
+
+    for number in range(_rounds(seconds)):
+        for name in turn_order(names, number):
+            turn(name)
         on_turn()
     reference = Spread.of(found[ECHO].exchanges.seconds)
     return [_trip(name, rate, found[name], reference) for name in names]

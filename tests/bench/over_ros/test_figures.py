@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gac_ros.bench.over_ros.latency import LatencyReport, RoundTrip
+from gac_ros.bench.over_ros.latency import LatencyReport, RoundTrip, turns
 from gac_ros.bench.over_ros.soak import rise, sample_count, slope
 from gac_ros.bench.over_ros.stand import Exchanges
 from gac_ros.bench.spread import Spread
@@ -34,6 +34,11 @@ def test_a_rise_compares_the_end_with_the_start_after_settling() -> None:
 )
 def test_a_soak_takes_at_most_about_a_thousand_samples(ticks: int, samples: int) -> None:
     assert sample_count(ticks) == samples
+
+
+def test_at_a_low_rate_the_answerers_take_more_turns() -> None:
+    assert turns(16.0, 2500, (50, 200, 500)) == 25 + 8 + 8
+    assert turns(16.0, 0, (50, 200, 500)) == 8 + 8 + 8
 
 
 def test_the_goals_are_those_of_the_issue() -> None:

@@ -30,9 +30,9 @@ from gac_ros.bench.over_ros.soak import sample_count, soak_lock_step
 def test_echoes_and_controllers_answer_every_state_in_turns(tmp_path: Path) -> None:
     finished: list[None] = []
     report = measure_latency(
-        tmp_path, seconds=0.25, rates=(100.0,), on_turn=lambda: finished.append(None)
+        tmp_path, seconds=0.1, ticks=25, rates=(100.0,), on_turn=lambda: finished.append(None)
     )
-    assert len(finished) == turns(0.25, (100.0,)) == 1
+    assert len(finished) == turns(0.1, 25, (100.0,)) == 1
     assert [trip.name for trip in report.trips] == [ECHO, RAW_ECHO, RECORDING, REPLANNING]
     assert all(trip.milliseconds.count == 25 for trip in report.trips)
     echo, raw, *controllers = report.trips
