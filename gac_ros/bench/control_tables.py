@@ -86,7 +86,8 @@ def latency_table(report: LatencyReport) -> TextTable:
             *_milliseconds(trip.milliseconds),
             f"{trip.p50_ratio:.2f}",
             f"{trip.p99_ratio:.2f}",
-            f"{trip.missed} of {trip.milliseconds.count}",
+            str(trip.milliseconds.count),
+            str(trip.missed),
             "" if trip.inside_p50 is None else f"{trip.inside_p50:.3f}",
             "" if trip.first is None else f"{trip.first:.3f}",
             "" if trip.ran is None else f"{trip.ran:.3f}",
@@ -96,14 +97,16 @@ def latency_table(report: LatencyReport) -> TextTable:
         for trip in report.trips
     ]
     columns = ("Hz", "answered by", "p50 ms", "p99 ms", "max ms", "p50 / echo", "p99 / echo")
-    more = ("missed", "own part, ms", "first, ms", "ran, ms", "waited, ms", "others")
-    return TextTable("State message to action message, over DDS", (*columns, *more), rows)
+    more = ("own part, ms", "first, ms", "ran, ms", "waited, ms", "others")
+    return TextTable(
+        "State message to action message, over DDS", (*columns, "ticks", _MISSED, *more), rows
+    )
 
 
 def missed_table(report: MissedReport) -> TextTable:
     """The quick planner and the slow one, and an echo beside them."""
     title = f"Re-planning without pause at {report.rate:g} Hz"
-    columns = ("answered by", "p50 ms", "p99 ms", "max ms", "ticks", "missed")
+    columns = ("answered by", "p50 ms", "p99 ms", "max ms", "ticks", _MISSED)
     quick = report.milliseconds
     if not report.answerers:
         planners = (
@@ -137,6 +140,7 @@ def missed_table(report: MissedReport) -> TextTable:
     )
 
 
+_MISSED = "periods missed"
 _CAUSES = ("late: standstill", "in time, with as long a one", "late: waited", "late: else")
 
 
@@ -207,7 +211,7 @@ _SOAKED = (
     "state to action, p50 ms",
     "p99 ms",
     "max ms",
-    "ticks missed",
+    _MISSED,
     *_CAUSES,
     "others, processors",
     "memory after the first tenth and at the end, MiB",

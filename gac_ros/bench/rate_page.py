@@ -49,23 +49,24 @@ named below and of what else it did at the time.
 - *others*: the processors' worth of time that went to processes outside of the measurement and to
   other machines of the hypervisor meanwhile. Where it is not near 0, the machine was busy, and
   everybody's tail is longer, the echo's too.
-- *missed*: the next state was due before the command came. All of them count for the goals,
-  whoever's fault they are. A late command is put down to a *standstill* if it would have been in
-  time without the times during it at which all processors stood still at once: a watcher on each,
-  which sleeps for a millisecond at a time with a real-time priority that no ordinary process can
-  hold up, woke late then, so that nothing could have run. Beside it, how common that is: the share
-  of the commands *in time* in whose period there was *as long a* standstill as the shortest that
-  excuses a late one. Where it says *of any one*, a standstill of one processor excused a command,
-  too, though it may have been made on another: the file is from before they were told apart.
-  A late command is put down to having *waited* if it would have been in time had the
-  main thread of the answering process, or of the stand that plays the robot, not been ready without
-  a processor during it, as the kernel tells. *Else*: neither explains it alone, as when a thread of
-  DDS waited; these count as the controller's own.
+- *periods missed*: those that late commands overran. One command may overrun several, so that they
+  may be more than the late commands and even than the ticks (the states sent). All of them count
+  for the goals (in older files: *ticks missed*), whoever's fault they are. A late command is put
+  down to a *standstill* if it would have been in time without the times during it at which all
+  processors stood still at once: a watcher on each, which sleeps for a millisecond at a time with a
+  real-time priority that no ordinary process can hold up, woke late then, so that nothing could
+  have run. Beside it, how common that is: the share of the commands *in time* in whose period there
+  was *as long a* standstill as the shortest that excuses a late one. Where it says *of any one*, a
+  standstill of one processor excused a command, too, though it may have been made on another: the
+  file is from before they were told apart. A late command is put down to having *waited* if it
+  would have been in time had the main thread of the answering process, or of the stand that plays
+  the robot, not been ready without a processor during it, as the kernel tells. *Else*: neither
+  explains it alone, as when a thread of DDS waited; these count as the controller's own.
 - *p50 / as it is*, *p99 / as it is*: over those with the planner as it is.
 - *Beside other work*: `chrt -f 20 gac bench control --latency --missed` while trainings load the
   machine; all processes but the planner's have that priority. *others* says how loaded it was.
-- Periods are those that a subscriber of the commands sees. *Real-time priority*: as with `chrt`
-  ([controller.md](controller.md), Priority); only where it is permitted.
+- *Periods of the commands* are those that a subscriber of them sees. *Real-time priority*: as with
+  `chrt` ([controller.md](controller.md), Priority); only where it is permitted.
 - *Other ways to compute a decision*: the decoding step alone, without normalisation, by
   `benchmarks/decision_runtimes.py`; each gives the same actions.
 """

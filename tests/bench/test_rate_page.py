@@ -11,7 +11,13 @@ from gac_ros.bench.control import DecisionTime
 from gac_ros.bench.goals import at_most, write_measurement
 from gac_ros.bench.over_ros.jitter import Jitter, JitterReport
 from gac_ros.bench.over_ros.soak import Sample, SoakReport
-from gac_ros.bench.rate_page import CONTROL_FILE, RUNTIMES_FILE, SOAK_FILES, write_rate_page
+from gac_ros.bench.rate_page import (
+    CONTROL_FILE,
+    PRIORITY_FILE,
+    RUNTIMES_FILE,
+    SOAK_FILES,
+    write_rate_page,
+)
 from gac_ros.bench.replanning import Cell, compare
 from gac_ros.bench.spread import Spread
 from gac_ros.errors import EpisodeError
@@ -89,6 +95,14 @@ def test_the_page_shows_other_ways_to_compute_a_decision(tmp_path: Path) -> None
     (tmp_path / RUNTIMES_FILE).write_text('{"runtimes": [{}]}')
     with pytest.raises(EpisodeError, match="decision_runtimes"):
         write_rate_page(tmp_path, tmp_path / "rate.md")
+
+
+def test_the_measurements_that_are_filed_can_be_read(tmp_path: Path) -> None:
+    results = Path(__file__).parents[2] / "docs" / "results"
+    assert write_rate_page(results, tmp_path / "rate.md")
+    page = (tmp_path / "rate.md").read_text()
+    for name in (CONTROL_FILE, PRIORITY_FILE, RUNTIMES_FILE, *SOAK_FILES):
+        assert f"`{name}`: commit" in page
 
 
 def test_without_a_measurement_there_is_no_page(tmp_path: Path) -> None:

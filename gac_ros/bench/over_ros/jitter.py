@@ -70,7 +70,7 @@ class Answerer(BaseModel):
     Attributes:
         name: of it.
         milliseconds: state to action.
-        missed: ticks without a command before the next one was due.
+        missed: periods that late commands overran; one command may overrun several.
         late: the commands that were.
         load: of the machine meanwhile.
         in_time_stood_still: share of the ticks in time with as long a standstill of all processors
@@ -92,7 +92,7 @@ class MissedReport(BaseModel):
 
     Attributes:
         ticks: with each of them.
-        missed: with the planner as it is.
+        missed: periods, with the planner as it is.
         missed_slow: with the planner slowed down to `slow_seconds`.
         milliseconds: state to action with the planner as it is.
         milliseconds_slow: with the slow one.
@@ -114,8 +114,8 @@ class MissedReport(BaseModel):
     witnessed: bool = False
 
     def goals(self) -> list[SpeedGoal]:
-        """Not one tick."""
-        name = f"ticks missed at {self.rate:g} Hz with a planner of {self.slow_seconds:g} s"
+        """Not one period."""
+        name = f"periods missed at {self.rate:g} Hz with a planner of {self.slow_seconds:g} s"
         return [at_most(name, self.missed_slow, 0)]
 
 

@@ -45,7 +45,7 @@ class RoundTrip(BaseModel):
         milliseconds: of all exchanges.
         p50_ratio: median over the echo's.
         p99_ratio: 99th percentile over the echo's.
-        missed: ticks without a command before the next one was due.
+        missed: periods that late commands overran; one command may overrun several.
         lost: states that were never answered.
         unasked: commands that answered no state; there should be none.
         safe_actions: answers that the policy did not decide; there should be none.

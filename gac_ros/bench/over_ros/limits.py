@@ -53,25 +53,25 @@ def _latency_limit(trip: RoundTrip, echo: RoundTrip) -> str:
 
 
 def missed_limits(report: MissedReport) -> Iterator[str]:
-    """One line if ticks were missed with the slow planner."""
+    """One line if periods were missed with the slow planner."""
     if not (report.answerers and report.missed_slow):
         return
     echo, quick, slow = report.answerers
     yield (
-        f"{slow.name}: {slow.missed} of {slow.milliseconds.count} ticks were missed, with the "
-        f"{quick.name} {quick.missed} of {quick.milliseconds.count}, by the echo "
-        f"{echo.missed} of {echo.milliseconds.count}. "
+        f"{slow.name}: {slow.missed} periods were missed in {slow.milliseconds.count} ticks, with "
+        f"the {quick.name} {quick.missed} in {quick.milliseconds.count}, by the echo "
+        f"{echo.missed} in {echo.milliseconds.count}. "
         f"{_causes(slow.late, slow.in_time_stood_still, report.witnessed)} "
         f"{_load(slow.load)}, with the echo {_share(echo.load)}."
     )
 
 
 def soak_limits(report: SoakReport) -> Iterator[str]:
-    """One line if ticks were missed."""
+    """One line if periods were missed."""
     if not (report.missed and report.load):
         return
     yield (
-        f"Soak, {report.name}: {report.missed} of {report.ticks} ticks were missed. "
+        f"Soak, {report.name}: {report.missed} periods were missed in {report.ticks} ticks. "
         f"{_causes(report.late, report.in_time_stood_still, report.witnessed)} "
         f"{_load(report.load)}."
     )

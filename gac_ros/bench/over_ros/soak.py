@@ -64,7 +64,8 @@ class SoakReport(BaseModel):
         rate: of the states; None in lock-step.
         seconds: that it took.
         milliseconds: state to action.
-        missed: ticks without a command before the next one was due; None in lock-step.
+        missed: periods that late commands overran; one command may overrun several.
+            None in lock-step.
         lost: states that were never answered.
         slope: growth of the controller's memory, MiB per million ticks, from the end of the first
             tenth on, at the ends of episodes.
@@ -110,7 +111,7 @@ class SoakReport(BaseModel):
         return "lock-step" if self.rate is None else f"real time, {self.rate:g} Hz"
 
     def goals(self) -> list[SpeedGoal]:
-        """Flat memory and latency; not one tick missed.
+        """Flat memory and latency; not one period missed.
 
         A run of fewer than `TELLING_TICKS` is no word on memory: what is allotted once would count
         as growth. Its figures are shown all the same.
@@ -126,7 +127,7 @@ class SoakReport(BaseModel):
             at_most(f"{self.name}: latency, end over start", self.latency_rise, LARGEST_RISE),
         ]
         if self.missed is not None:
-            goals.append(at_most(f"{self.name}: ticks missed", self.missed, 0))
+            goals.append(at_most(f"{self.name}: periods missed", self.missed, 0))
         return goals
 
 

@@ -60,7 +60,7 @@ class Exchanges:
 
     @property
     def missed(self) -> int:
-        """Ticks that went by without a command: the next state was due before it came."""
+        """Periods that went by without a command, several of them while one is very late."""
         if self.period is None:
             return 0
         return int((np.array(self.seconds) // self.period).sum())

@@ -11,7 +11,7 @@ from gac_ros.bench.over_ros.stand import Exchanges
 from gac_ros.bench.spread import Spread
 
 
-def test_a_tick_is_missed_when_the_next_one_was_due_before_its_command() -> None:
+def test_a_late_command_misses_every_period_that_it_overruns() -> None:
     late = Exchanges(0.005, [0.001, 0.0049, 0.0051, 0.0123])
     assert late.missed == 1 + 2
     assert Exchanges(None, [1.0]).missed == 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gac_ros.bench.control_tables import missed_table
+from gac_ros.bench.control_tables import latency_table, missed_table
 from gac_ros.bench.over_ros.jitter import Answerer, MissedReport
 from gac_ros.bench.over_ros.late import LateTick
 from gac_ros.bench.over_ros.latency import ECHO, REPLANNING, LatencyReport, RoundTrip
@@ -46,6 +46,13 @@ def test_a_ratio_that_is_too_large_is_put_down_to_what_grew_more() -> None:
     assert not list(latency_limits(LatencyReport(trips=[echo, trip(REPLANNING, 1.5, 0.5, 0.1)])))
 
 
+def test_periods_missed_are_told_beside_the_ticks_as_they_may_be_more() -> None:
+    late = trip(ECHO, 1.0, 0.25, 0.05).model_copy(update={"missed": 3})
+    table = latency_table(LatencyReport(trips=[late]))
+    row = dict(zip(table.columns, table.rows[0], strict=True))
+    assert (row["ticks"], row["periods missed"]) == ("1", "3")
+
+
 def missed(
     late: tuple[LateTick, ...], *, witnessed: bool = True, base: float | None = None
 ) -> MissedReport:
@@ -82,7 +89,7 @@ def test_missed_ticks_are_told_by_cause_and_all_of_them_count() -> None:
     (line,) = missed_limits(missed(late))
     assert "Of the 3 late commands 1 would have been in time if no processor" in line
     assert "1 count as the controller's own" in line
-    assert "3 of 1 ticks were missed, with the quick 0 of 1, by the echo 0 of 1" in line
+    assert "3 periods were missed in 1 ticks, with the quick 0 in 1, by the echo 0 in 1" in line
     (blind,) = missed_limits(missed(late, witnessed=False))
     assert "could not be seen" in blind
     assert not list(missed_limits(missed(())))
