@@ -65,6 +65,15 @@ def test_sigterm_in_an_episode_sends_the_safe_action_last_and_keeps_the_bag(
         check_orderly_end(peer, process, arm, episodes, signal.SIGTERM)
 
 
+@pytest.fixture
+def heeded_hangup() -> Iterator[None]:
+    """SIGHUP as a shell leaves it; under `nohup` children would inherit that it is ignored."""
+    former = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, former)
+
+
+@pytest.mark.usefixtures("heeded_hangup")
 def test_a_lost_terminal_ends_the_controller_in_order_like_sigterm(
     peer: RosPeer, contract: Path, checkpoint: Path, episodes: Path
 ) -> None:
