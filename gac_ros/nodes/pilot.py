@@ -22,6 +22,7 @@ from gac_ros.replanning.actor import ReplanningActor
 from gac_ros.safety import FaultEvent, SafetyStage
 
 _LOG_INTERVAL = 1.0  # seconds between two lines about the same trouble
+_LOG_LINES = 10  # different troubles that are worth a line each in that time
 
 
 class Pilot:
@@ -58,6 +59,8 @@ class Pilot:
         self._misses = 0
         self._untold: list[bytes] = []
         self._unknown: dict[str, bytes] = {}
+        self._warned: set[str] = set()
+        self._warned_since = 0.0
         self.safety: SafetyStage = self._loop.safety
         self._looks = 0
         self.statistics = LoopStatistics()
@@ -258,4 +261,11 @@ class Pilot:
             self.raise_fault(Fault.DEADLINE_MISSED, detail)
 
     def _warn(self, reason: str) -> None:
-        self._logger.warning(f"safe action: {reason}", throttle_duration_sec=_LOG_INTERVAL)
+        """Log why the robot stands still; a new reason at once, whatever the last one was."""
+        now = time.monotonic()
+        if now - self._warned_since > _LOG_INTERVAL:
+            self._warned_since = now
+            self._warned.clear()
+        if reason not in self._warned and len(self._warned) < _LOG_LINES:
+            self._warned.add(reason)
+            self._logger.warning(f"safe action: {reason}")

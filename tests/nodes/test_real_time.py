@@ -74,6 +74,7 @@ def test_input_that_is_missing_stops_and_returns(
     client.diagnosis("last safe reason", "no message yet on joint_states")
     assert client.states[-1]["state"] == "ready"
     assert arm.decisions == []
+    peer.spin_until(lambda: "safe action: no message yet on joint_states" in running.output)
 
     # Heard: the policy acts.
     arm.stream(True)
@@ -85,6 +86,7 @@ def test_input_that_is_missing_stops_and_returns(
     wait_for_decision(peer, arm, source=1)
     client.diagnosis("last safe reason", "no recent message on joint_states")
     assert arm.commands[-1] == SAFE
+    # Another reason is told at once, although the first was told less than a second ago.
     assert "safe action: no recent message on joint_states" in running.output
 
     # Heard again: the policy again.
