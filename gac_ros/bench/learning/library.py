@@ -11,7 +11,7 @@ import os
 import struct
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -172,11 +172,13 @@ def running_worker(
     try:
         yield process
     finally:
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                pipe.close()
         process.terminate()
         process.wait()
+        for pipe in (process.stdin, process.stdout):
+            # A request that a dead worker never took is still to be flushed, and cannot be.
+            with suppress(BrokenPipeError):
+                if pipe is not None:
+                    pipe.close()
 
 
 class LibraryActor:

@@ -79,12 +79,14 @@ def test_a_worker_that_dies_is_one_line_with_its_log(tmp_path: Path, work: Path)
         for _ in range(2):
             actor.act(np.zeros(4))
 
-    once = worker(tmp_path, ECHO.replace("while", "if"))
-    with (
-        library_actor(once, tmp_path, data) as actor,
-        pytest.raises(WorkerError, match="while it was acting"),
-    ):
-        act_until_it_ends(actor)
+    answers_once = ECHO.replace("while", "if")
+    hears_nothing = "import os; os.close(0)" + ECHO.replace("while", "if 0 and")
+    for source in (answers_once, hears_nothing):
+        with (
+            pytest.raises(WorkerError, match="while it was acting"),
+            library_actor(worker(tmp_path, source), tmp_path, data) as actor,
+        ):
+            act_until_it_ends(actor)
 
 
 def test_a_training_leaves_its_record_also_in_a_folder_named_from_here(
