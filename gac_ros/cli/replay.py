@@ -60,7 +60,9 @@ Rate = Annotated[
 Topic = Annotated[
     list[str] | None,
     typer.Option(
-        "--topic", help="With --publish: play this recorded topic, not the inputs. Repeatable."
+        "--topic",
+        help="With --publish: play this recorded topic, not the inputs; but for the commands, "
+        "which --to-robot sends. Repeatable.",
     ),
 ]
 Qos = Annotated[

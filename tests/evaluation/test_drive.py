@@ -157,6 +157,15 @@ def test_topics_that_are_not_there_are_named(tmp_path: Path) -> None:
         publish_bag(bag, Playback(qos=profile))
 
 
+def test_commands_are_not_played_past_the_robots_limits(ros_peer: RosPeer, tmp_path: Path) -> None:
+    bag = episode_bags.record(tmp_path)
+    ros_peer.subscribe(messages.FLOAT64_MULTI_ARRAY, COMMANDS)
+    how = Playback(topics=("/odom", COMMANDS), patience=30.0)
+    with pytest.raises(ConfigurationError, match="commands the robot; use --to-robot"):
+        publish_bag(bag, how)
+    assert ros_peer.of(COMMANDS) == []
+
+
 @pytest.mark.usefixtures("ros_domain")
 def test_it_can_be_played_to_nobody(tmp_path: Path) -> None:
     bag = episode_bags.record(tmp_path, trajectory=episode_bags.Trajectory.random(2))

@@ -63,12 +63,14 @@ def publish_bag(bag: Path, how: Playback) -> int:
 
     Raises:
         EpisodeError: the bag is damaged, or has no such topic.
-        ConfigurationError: a profile is for a topic that is not played.
+        ConfigurationError: a profile is for a topic that is not played, or the robot's commands
+            would be: without its limits, and beside whoever commands it.
         TransportError: nobody listens.
     """
     metadata = read_metadata(bag)
     inputs = _of_topics(bag, how.topics) if how.topics else recorded_inputs(bag, metadata)
     played = {message.topic for message in inputs}
+    _refuse_commands(bag, metadata, played)
     unused = sorted(set(how.qos) - played)
     if unused:
         raise ConfigurationError(
@@ -102,6 +104,16 @@ def _of_topics(bag: Path, topics: tuple[str, ...]) -> list[RecordedMessage]:
         if topic not in recorded:
             raise EpisodeError(f"{bag}: no message on {topic}; it has {', '.join(recorded)}")
     return [message for message in found if message.topic in topics]
+
+
+def _refuse_commands(bag: Path, metadata: EpisodeMetadata, played: set[str]) -> None:
+    embodiment = embodiment_from_dict(metadata.embodiment, origin=str(bag))
+    commands = metadata.topics[embodiment.action.topic]
+    if commands in played:
+        raise ConfigurationError(
+            f"{commands} commands the robot; use --to-robot, which keeps to its limits, asks "
+            "before it moves and ends in the safe action"
+        )
 
 
 def recorded_inputs(bag: Path, metadata: EpisodeMetadata) -> list[RecordedMessage]:
