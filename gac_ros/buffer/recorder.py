@@ -1,8 +1,8 @@
 """Record episodes without ever holding up the controller.
 
 The controller hands messages over and goes on; one worker thread owns the files, and another has
-them synced, as that can take long. Whatever goes wrong with the disk is told by the futures of
-`begin` and `commit`, never to the control loop.
+them synced, as that can take long. Whatever goes wrong with the disk is told by `failure` at once
+and by the futures of `begin` and `commit`, never to the control loop.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from gac_ros.errors import OutputError
 
 SYNC_PERIOD = 0.1  # seconds; with the time that a flush and a sync take, at most 0.2 s are lost
 MIN_FREE = 256 * 2**20  # bytes: room for what follows the end of an episode, and for the system
+LOOK_PERIOD = 0.5  # seconds between two looks at the disk's room and at how the last sync went
 
 MetadataSource = EpisodeMetadata | Callable[[], EpisodeMetadata]
 
@@ -92,10 +93,13 @@ class EpisodeRecorder:
         self._dropped = 0
         self._closed = False
         self._writer: EpisodeWriter | None = None  # the worker's own
-        self._error: Exception | None = None  # the worker's own
-        self._due: float | None = None  # when to flush, monotonic seconds; the worker's own
-        self._written = 0  # messages of the episode; the worker's own
-        self._sync: Future[None] | None = None  # the newest; the worker's own
+        # Only the worker writes what follows.
+        self._error: Exception | None = None  # the first one of the episode
+        self._discarded = 0  # messages of the episode that came after it
+        self._due: float | None = None  # when to flush, monotonic seconds
+        self._look: float | None = None  # when to look at the disk, monotonic seconds
+        self._written = 0  # messages of the episode
+        self._sync: Future[None] | None = None  # the newest
         self._syncs = ThreadPoolExecutor(max_workers=1, thread_name_prefix="episode-sync")
         self._low_space = ""
         self._thread = threading.Thread(target=self._run, name="episode-recorder", daemon=True)
@@ -103,8 +107,17 @@ class EpisodeRecorder:
 
     @property
     def dropped(self) -> int:
-        """Messages of the current episode that found the queue full."""
-        return self._dropped
+        """Messages of the current episode that are lost: the queue was full, or the disk failed."""
+        return self._dropped + self._discarded
+
+    @property
+    def failure(self) -> str:
+        """Why the current episode is not recorded any further; empty while it is.
+
+        Its `commit` will report the same.
+        """
+        error = self._error
+        return "" if error is None else str(error) or type(error).__name__
 
     @property
     def low_space(self) -> str:
@@ -199,31 +212,42 @@ class EpisodeRecorder:
             try:
                 job = self._queue.get(timeout=self._patience())
             except Empty:
-                self._flush()
-                continue
-            if isinstance(job, _Message):
-                self._write(job)
-            elif isinstance(job, _Begin):
-                self._begin(job)
-            elif isinstance(job, _Commit):
-                self._commit(job)
-            elif isinstance(job, _Discard):
-                self._end(keep=False)
+                pass
             else:
-                self._end(keep=True)
-                return
-            if self._patience() == 0.0:
-                self._flush()
+                if isinstance(job, _Close):
+                    self._end(keep=True)
+                    return
+                self._do(job)
+            self._keep_schedule()
+
+    def _do(self, job: _Begin | _Message | _Commit | _Discard) -> None:
+        if isinstance(job, _Message):
+            self._write(job)
+        elif isinstance(job, _Begin):
+            self._begin(job)
+        elif isinstance(job, _Commit):
+            self._commit(job)
+        else:
+            self._end(keep=False)
 
     def _patience(self) -> float | None:
-        """Seconds until the next flush; None without one to come."""
-        return None if self._due is None else max(0.0, self._due - time.monotonic())
+        """Seconds until there is something to do without a job; None: never."""
+        times = [when for when in (self._due, self._look) if when is not None]
+        return max(0.0, min(times) - time.monotonic()) if times else None
+
+    def _keep_schedule(self) -> None:
+        now = time.monotonic()
+        if self._due is not None and now >= self._due:
+            self._flush()
+        if self._look is not None and now >= self._look:
+            self._look_at_disk()
 
     # Each job catches every error: the thread must outlive a full disk as well as a defect, or
     # the episodes after it would be lost without a word.
 
     def _begin(self, job: _Begin) -> None:
         self._end(keep=True)
+        self._discarded, self._low_space = 0, ""
         try:
             self._writer = EpisodeWriter(job.directory, job.episode_id, job.topics, draft=job.draft)
             self._refuse_low_space()
@@ -232,38 +256,60 @@ class EpisodeRecorder:
             self._error = error
             job.done.set_exception(error)
         else:
+            self._look = time.monotonic() + LOOK_PERIOD
             self._flush()
             job.done.set_result(None)
 
     def _write(self, job: _Message) -> None:
-        if self._writer is None or self._error is not None:
+        if self._error is not None:
+            self._discarded += 1
+            return
+        if self._writer is None:
             return
         try:
             self._writer.write(job.topic, job.data, job.stamp, self._written + job.lost)
         except Exception as error:
-            self._error = error
+            self._fail(error)
+            self._discarded += 1
         else:
             self._written += 1
             if self._due is None and self._sync_period > 0.0:
                 self._due = time.monotonic() + self._sync_period
 
+    def _fail(self, error: Exception) -> None:
+        """Record nothing more of the episode."""
+        self._error = error
+        self._due = self._look = None
+
     def _flush(self) -> None:
         """Put what was written out of reach of this process's end, and have it synced."""
         self._due = None
-        if self._writer is None or self._error is not None or self._sync_period <= 0.0:
+        if self._writer is None or self._sync_period <= 0.0:
             return
         try:
             self._writer.flush()
             if self._sync is None or self._sync.done():
-                if self._sync is not None:
-                    self._sync.result()
+                self._check_sync()
                 self._sync = self._syncs.submit(self._writer.sync)
             else:
                 # The disk is slow; it gets the rest when it is done with what it has.
                 self._due = time.monotonic() + self._sync_period
-            self._low_space = self._low_space or self._judge_space()
         except Exception as error:
-            self._error = error
+            self._fail(error)
+
+    def _look_at_disk(self) -> None:
+        """See whether it is filling up, and whether it has failed; the episode's end may be far."""
+        self._look = time.monotonic() + LOOK_PERIOD
+        try:
+            self._low_space = self._low_space or self._judge_space()
+            self._check_sync()
+        except Exception as error:
+            self._fail(error)
+
+    def _check_sync(self) -> None:
+        """Raise what went wrong with the newest sync, if it has ended."""
+        if self._sync is not None and self._sync.done():
+            self._sync.result()
 
     def _judge_space(self) -> str:
         """Why there is too little room on the disk; empty when there is enough."""
@@ -297,23 +343,24 @@ class EpisodeRecorder:
         if self._writer is None:
             raise OutputError("no episode is being recorded; begin one first")
         metadata = job.metadata if isinstance(job.metadata, EpisodeMetadata) else job.metadata()
-        self._await_sync()
+        failed = self._await_sync()
+        if failed is not None:
+            raise failed  # the system tells it once: the sync of the commit could succeed
         dropped = metadata.dropped_messages + job.dropped
         return self._writer.commit(metadata.model_copy(update={"dropped_messages": dropped}))
 
     def _end(self, *, keep: bool) -> None:
         self._await_sync()
         writer, self._writer, self._error = self._writer, None, None
-        self._due, self._written = None, 0
+        self._due, self._look, self._written = None, None, 0
         if writer is not None:
             with suppress(Exception):
                 writer.close() if keep else writer.discard()
 
-    def _await_sync(self) -> None:
-        """A file must not be closed while it is synced; what went wrong then the commit tells."""
+    def _await_sync(self) -> BaseException | None:
+        """A file must not be closed while it is synced; returns what went wrong with it."""
         sync, self._sync = self._sync, None
-        if sync is not None:
-            sync.exception()
+        return None if sync is None else sync.exception()
 
 
 def _closed() -> OutputError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,13 @@ def write_all(recorder: EpisodeRecorder, trajectory: Trajectory) -> int:
         recorder.write(TOPICS[role], messages.serialize(message), count)
         count += 1
     return count
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SOON
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0)
+    assert condition()
 
 
 def about(episode_id: str, steps: int) -> EpisodeMetadata:
@@ -381,6 +388,71 @@ def test_a_sync_that_fails_is_told_by_the_commit(
         recorder.begin(tmp_path, "next", TYPES)
         write_all(recorder, Trajectory.random(5))
         assert len(read_episode(recorder.commit(about("next", 5)).result(SOON))) == 5
+
+
+def test_a_sync_that_fails_after_the_last_message_is_told_by_the_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system tells of a failed sync once; the one of the commit would succeed."""
+    begun, gate = threading.Event(), threading.Event()
+
+    def fail(_: EpisodeWriter) -> None:
+        begun.set()
+        assert gate.wait(SOON)
+        raise OutputError("the disk is gone")
+
+    monkeypatch.setattr(EpisodeWriter, "sync", fail)
+    with EpisodeRecorder() as recorder:
+        recorder.begin(tmp_path, "episode", TYPES).result(SOON)
+        assert begun.wait(SOON)
+        committed = recorder.commit(about("episode", 0))
+        gate.set()
+        with pytest.raises(OutputError, match="the disk is gone"):
+            committed.result(SOON)
+
+
+def test_a_disk_that_fails_is_told_while_the_episode_goes_on(
+    tmp_path: Path, recorder: EpisodeRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise OutputError("the disk is full")
+
+    recorder.begin(tmp_path, "episode", TYPES).result(SOON)
+    assert recorder.failure == ""
+    with monkeypatch.context() as patch:
+        patch.setattr(EpisodeWriter, "write", fail)
+        count = write_all(recorder, Trajectory.random(5))
+        until(lambda: recorder.dropped == count)
+    assert recorder.failure == "the disk is full"
+
+    with pytest.raises(OutputError, match="the disk is full"):
+        recorder.commit(about("episode", 5)).result(SOON)
+    recorder.begin(tmp_path, "next", TYPES).result(SOON)
+    assert (recorder.failure, recorder.dropped) == ("", 0)
+
+
+def test_a_failed_sync_is_told_although_no_message_follows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: EpisodeWriter) -> None:
+        raise OutputError("the disk is gone")
+
+    monkeypatch.setattr(recorder_module, "LOOK_PERIOD", 0.001)
+    monkeypatch.setattr(EpisodeWriter, "sync", fail)
+    with EpisodeRecorder() as recorder:
+        recorder.begin(tmp_path, "episode", TYPES).result(SOON)
+        until(lambda: recorder.failure == "the disk is gone")
+
+
+@pytest.mark.parametrize("sync_period", [0.0, 60.0])
+def test_a_disk_that_fills_up_is_told_however_rarely_it_is_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sync_period: float
+) -> None:
+    monkeypatch.setattr(recorder_module, "LOOK_PERIOD", 0.001)
+    with EpisodeRecorder(sync_period=sync_period, min_free=1) as recorder:
+        recorder.begin(tmp_path, "episode", TYPES).result(SOON)
+        monkeypatch.setattr(recorder, "_min_free", 2**60)
+        until(lambda: "free some space" in recorder.low_space)
 
 
 def test_a_disk_that_fills_up_is_told_and_the_episode_can_still_be_completed(
