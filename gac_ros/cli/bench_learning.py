@@ -71,8 +71,8 @@ Variant = Annotated[
     str | None,
     typer.Option(
         "--variant",
-        help="Name of an ablation: kept apart from the table, and evaluated on the starts "
-        "that choices may be made on.",
+        help="Name of an ablation: kept apart from the table, and evaluated on the starts of gac "
+        "evaluate, so that the table's own stay unseen.",
     ),
 ]
 ConfigFile = Annotated[
@@ -123,6 +123,8 @@ def learning(
                 f"--variant '{variant}' names a folder; use letters, digits, - and _"
             )
         command += ["--variant", variant]
+    if config is not None:
+        command += ["--config", str(config)]
     request = BenchmarkRequest(
         tasks=[find_task(name) for name in _names(tasks)] or TASKS,
         methods=[find_method(name) for name in _names(methods)] or METHODS,

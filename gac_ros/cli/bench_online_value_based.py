@@ -91,6 +91,7 @@ def online_value_based(
     from pydantic import ValidationError
 
     from gac_ros.bench.learning.library import Library
+    from gac_ros.bench.provenance import commit
     from gac_ros.bench.value_based.learner import WORKER_SCRIPT
     from gac_ros.bench.value_based.request import ValueBasedConfig, ValueBasedRequest
     from gac_ros.bench.value_based.run import run_value_based
@@ -127,6 +128,7 @@ def online_value_based(
         seed=seed,
         resume=resume,
         command_line=command_line(context),
+        commit=commit(),
     )
     with one_thread():
         rounds = run_value_based(request, RoundProgress())

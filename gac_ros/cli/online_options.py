@@ -114,6 +114,7 @@ def make_request(
     resume: bool,
 ) -> OnlineRequest:
     """The run that these options ask for."""
+    from gac_ros.bench.provenance import commit
     from gac_ros.buffer.remote import as_place
     from gac_ros.online.request import OnlineRequest
 
@@ -130,4 +131,5 @@ def make_request(
         device=device,
         resume=resume,
         command_line=command_line(context),
+        commit=commit(),
     )

@@ -35,7 +35,14 @@ from gac_ros.online.config import collecting_planner, exploring_settings
 from gac_ros.online.experience import Experience, recorded_seeds
 from gac_ros.online.gate import GateResult, note_gate
 from gac_ros.online.plans import PlanTrials, candidate_plans, following, rank_plans, trial_count
-from gac_ros.online.request import Collect, Deploy, OnlineRequest, Watch, open_run
+from gac_ros.online.request import (
+    Collect,
+    Deploy,
+    OnlineRequest,
+    Watch,
+    open_run,
+    recorded_commit,
+)
 from gac_ros.online.results import (
     RESULTS_FILE,
     ROUND_FILE,
@@ -132,7 +139,11 @@ class _Run:
         if not path.exists():
             write_json(path, content)
         self._results.append(result)
-        run = {**self._request.identity(), "command_line": self._request.command_line}
+        run = {
+            **self._request.identity(),
+            "command_line": self._request.command_line,
+            "commit": recorded_commit(self._out),
+        }
         rounds = [entry.model_dump(mode="json") for entry in self._results]
         write_json(self._out / RESULTS_FILE, {"run": run, "rounds": rounds})
         self._watch.round_done(result)

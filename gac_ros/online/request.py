@@ -43,6 +43,7 @@ class OnlineRequest:
         device: where the model runs and is trained.
         resume: continue the run in `out`.
         command_line: what the user typed, for the record.
+        commit: of the code that begins the run, for the record; None where it is not known.
     """
 
     robot: str
@@ -58,6 +59,7 @@ class OnlineRequest:
     device: str = "cpu"
     resume: bool = False
     command_line: str = ""
+    commit: str | None = None
 
     def identity(self) -> dict[str, Any]:
         """What must not change when a run is resumed."""
@@ -125,6 +127,15 @@ def recorded_checkpoint(out: Path) -> Path | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None  # `open_run` says what is wrong
     return None if path is None else Path(path)
+
+
+def recorded_commit(out: Path) -> str | None:
+    """The commit at which a run began; None where its `run.json` does not say so."""
+    try:
+        commit = json.loads((out / RUN_FILE).read_text(encoding="utf-8")).get("commit")
+    except (OSError, ValueError, AttributeError):
+        return None  # `open_run` says what is wrong
+    return None if commit is None else str(commit)
 
 
 def present_episodes(folder: Path | None) -> list[str]:
@@ -203,6 +214,7 @@ def open_run(request: OnlineRequest) -> list[Path]:
         "bags": [str(bag) for bag in bags],
         "known_episodes": present_episodes(request.robot_episodes),
         "command_line": request.command_line,
+        "commit": request.commit,
         "package_version": __version__,
     }
     write_json(path, content)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from gac_ros.bench.learning import harness
+from gac_ros.bench.learning.harness import BenchmarkRequest
 from gac_ros.bench.learning.records import write_record
 from gac_ros.cli.app import main
 from tests.bench.learning.example_runs import example_record
@@ -56,6 +58,24 @@ def test_what_cannot_be_run_is_told_and_does_not_fail(
     chosen = ["--tasks", "hopper_medium", "--methods", "gac,data_mean", "--seeds", "0"]
     assert main(["bench", "learning", *chosen, *folders]) == 0
     assert "2 runs left as before: " in capsys.readouterr().err
+
+
+def test_a_run_with_settings_of_its_own_records_their_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tmp_path / "half.yaml"
+    settings.write_text("langevin_temperature: 0.15\n")
+    asked: list[BenchmarkRequest] = []
+
+    def note(request: BenchmarkRequest, observer: object) -> list[object]:
+        asked.append(request)
+        return []
+
+    monkeypatch.setattr(harness, "run_benchmark", note)
+    assert main(["bench", "learning", "--variant", "half", "--config", str(settings)]) == 0
+    (request,) = asked
+    assert request.base.langevin_temperature == 0.15
+    assert [*request.command[3:]] == ["--variant", "half", "--config", str(settings)]
 
 
 def test_the_report_is_rendered_from_a_folder_of_runs(tmp_path: Path) -> None:

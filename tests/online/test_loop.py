@@ -36,7 +36,7 @@ def finished(
     data: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, list[RoundResult]]:
     out = tmp_path_factory.mktemp("run") / "online"
-    return out, run_online(request(out, data), Silent())
+    return out, run_online(request(out, data, commit="0123456789ab"), Silent())
 
 
 def test_a_run_collects_fine_tunes_and_reports_each_round(
@@ -96,6 +96,8 @@ def test_a_finished_run_resumes_to_the_same_and_refuses_another_start(
     watch = Silent()
     assert run_online(request(out, data, resume=True), watch) == rounds
     assert watch.rounds == [0, 1, 2]
+    # The commit is the one at which it began, whoever resumes it.
+    assert json.loads((out / "results.json").read_text())["run"]["commit"] == "0123456789ab"
     with pytest.raises(OutputError, match="--resume"):
         run_online(request(out, data), Silent())
     with pytest.raises(ConfigurationError, match="another seed"):

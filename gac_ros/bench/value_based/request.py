@@ -74,6 +74,7 @@ class ValueBasedRequest:
         seed: of starts, weights and sampled actions.
         resume: continue the run in `out`.
         command_line: what the user typed, for the record.
+        commit: of the code that begins the run, for the record; None where it is not known.
     """
 
     robot: str
@@ -85,6 +86,7 @@ class ValueBasedRequest:
     seed: int = 0
     resume: bool = False
     command_line: str = ""
+    commit: str | None = None
 
     def identity(self) -> dict[str, Any]:
         """What must not change when a run is resumed."""
@@ -118,6 +120,7 @@ def open_run(request: ValueBasedRequest) -> tuple[list[Path], str]:
         "request": request.identity(),
         "bags": [str(bag) for bag in bags],
         "command_line": request.command_line,
+        "commit": request.commit,
     }
     write_json(request.out / RUN_FILE, content)
     return bags, request.command_line

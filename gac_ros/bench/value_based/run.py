@@ -36,7 +36,7 @@ from gac_ros.evaluation.seeds import episode_seed, online_seed
 from gac_ros.files import locked, write_json
 from gac_ros.online.experience import Experience
 from gac_ros.online.loop import LOCK_FILE
-from gac_ros.online.request import Watch
+from gac_ros.online.request import Watch, recorded_commit
 from gac_ros.online.results import (
     RESULTS_FILE,
     ROUND_FILE,
@@ -161,6 +161,7 @@ class _Run:
         run: dict[str, Any] = {
             **self._request.identity(),
             "command_line": self._command_line,
+            "commit": recorded_commit(self._request.out),
             "training": [spent.model_dump() for spent in self._spent[1:]],
             "library": self._library,
         }

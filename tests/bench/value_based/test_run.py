@@ -56,6 +56,7 @@ def request_(tmp_path: Path, data: Path) -> ValueBasedRequest:
         library=small_library(tmp_path / "library"),
         seed=4,
         command_line="gac bench online-value-based",
+        commit="0123456789ab",
     )
 
 
@@ -144,9 +145,11 @@ def test_a_run_that_broke_off_goes_on_as_if_nothing_had_happened(
     # A beginning of the next round, which is thrown away.
     (request_.out / "round-02" / "episodes").mkdir(parents=True)
     watch = Silent()
-    run_value_based(replace(request_, resume=True, command_line="another"), watch)
+    later = replace(request_, resume=True, command_line="another", commit="another")
+    run_value_based(later, watch)
     assert watch.rounds == [0, 1, 2]
     assert results(request_) == results(whole)
+    assert results(request_)["run"]["commit"] == "0123456789ab"
     assert (request_.out / "round-02" / "model.pt").read_text() == "115"
     # Once more changes nothing.
     run_value_based(replace(request_, resume=True), Silent())
