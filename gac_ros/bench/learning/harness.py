@@ -106,7 +106,7 @@ class BenchmarkRequest:
         library: the worker of the library's algorithms.
         episodes: evaluated ones of each run.
         base: training settings that methods change.
-        starts: the benchmark's, or those that choices may be made on.
+        starts: the benchmark's, or (`tuning`) those of `gac evaluate`, for ablations.
         processes: evaluated at the same time.
         redo: which runs to make again.
         command: that makes one run, up to its task, method and seed.

@@ -231,15 +231,16 @@ def variants_section(variants: Mapping[str, Table]) -> Iterator[str]:
     """Lines about the ablations: what differs from the present defaults, and what it scores.
 
     Args:
-        variants: runs on the tuning starts, by the ablation's name.
+        variants: runs on the starts of `gac evaluate`, by the ablation's name.
     """
     if not variants:
         return
     yield "## Ablations"
     yield ""
     yield (
-        "Evaluated on starts that choices may be made on, not on the benchmark's. Mean score ± "
-        "half of the 95 % interval, and the number of training seeds in brackets."
+        "Evaluated on the starts of `gac evaluate`, never on the benchmark's; no default was chosen "
+        "by these runs. Mean score ± half of the 95 % interval over all episodes, and the number of "
+        "training seeds in brackets."
     )
     yield ""
     tasks = distinct(task for table in variants.values() for task, _ in table)

@@ -23,6 +23,7 @@ from gac_ros.evaluation.intervals import mean_interval
 from gac_ros.evaluation.results import EpisodeResult, score
 from gac_ros.files import write_text
 
+# "tuning" is what the files of ablations say of gac evaluate's starts; no choice was made on them.
 Starts = Literal["benchmark", "tuning"]
 
 
@@ -96,7 +97,8 @@ class RunRecord(_Frozen):
 
     Attributes:
         task, method, seed: which one; the seed is of the training and picks the starts.
-        starts: `benchmark` starts, which no choice was made on, or `tuning` starts.
+        starts: `benchmark`, those of the table alone, or `tuning`, those of `gac evaluate`, which
+            ablations have.
         score_mean, score_standard_error, score_interval: over the episodes; the interval is
             Student's t at 95 %.
         return_mean: in the robot's units.

@@ -82,7 +82,7 @@ def test_evaluation_never_sees_the_seeds_of_the_data(make_request: MakeRequest, 
     assert len(starts) == 4
 
 
-def test_an_ablation_is_evaluated_on_the_starts_that_choices_are_made_on(
+def test_an_ablation_is_evaluated_on_the_starts_of_gac_evaluate(
     make_request: MakeRequest,
 ) -> None:
     record = run_one(make_request("behaviour_cloning", starts="tuning"))
