@@ -126,6 +126,18 @@ def test_results_of_a_check_and_a_repair_can_be_read_by_programs(
     assert repaired["bag"] == str(hurt / "c")
 
 
+def test_labels_that_a_repair_loses_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bag = episode_bags.record(tmp_path, "a")
+    (bag / "metadata.yaml").write_text("{")
+
+    assert main(["buffer", "repair", str(tmp_path)]) == 0
+
+    told = capsys.readouterr().out.rstrip()
+    assert told.endswith(f"are lost; look for them in {tmp_path / '.salvaged/a/metadata.yaml'}")
+
+
 def test_what_cannot_be_repaired_is_told_by_the_exit_code(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -42,6 +42,7 @@ __all__ = [
     "DECISION",
     "FAULT",
     "PLAN",
+    "ForeignRecordingError",
     "RecordedMessage",
     "read_episode",
     "read_messages",
@@ -57,6 +58,10 @@ __all__ = [
 _DAMAGED = "the bag is damaged; restore it from a copy or move it out of the buffer"
 RECORD_HEAD = struct.Struct("<BQ")
 MESSAGE_HEAD = struct.Struct("<HIQQ")
+
+
+class ForeignRecordingError(EpisodeError):
+    """A recording that is described well, but as none of our episodes."""
 
 
 def read_metadata(bag: Path) -> EpisodeMetadata:
@@ -254,9 +259,9 @@ def _open_bag(bag: Path) -> _Bag:
             f"{bag}: {METADATA_FILE} is not that of a rosbag2 bag; {_DAMAGED}"
         ) from error
     if METADATA_KEY not in custom:
-        raise EpisodeError(
+        raise ForeignRecordingError(
             f"{bag}: not an episode of gac_ros ({METADATA_KEY} is missing from its custom_data); "
-            "record episodes with the controller"
+            "take it in with gac buffer import"
         )
     metadata = _metadata(bag, custom)
     if storage != "mcap" or len(names) != 1 or Path(names[0]).name != names[0]:

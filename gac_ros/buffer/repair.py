@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -21,9 +21,15 @@ from gac_ros import messages
 from gac_ros.buffer.course import Course, follow
 from gac_ros.buffer.layout import recorded_roles, topic_name
 from gac_ros.buffer.locks import in_use, try_lock
-from gac_ros.buffer.reader import read_metadata, read_promise, verify, verify_content
+from gac_ros.buffer.reader import (
+    ForeignRecordingError,
+    read_metadata,
+    read_promise,
+    verify,
+    verify_content,
+)
 from gac_ros.buffer.salvage import Salvaged, salvage
-from gac_ros.buffer.writer import METADATA_FILE, RECORDING, EpisodeWriter
+from gac_ros.buffer.writer import MCAP_RECORD, METADATA_FILE, RECORDING, EpisodeWriter
 from gac_ros.embodiment import Embodiment, embodiment_from_dict
 from gac_ros.episode import EpisodeMetadata
 from gac_ros.errors import EpisodeError, GacError, OutputError
@@ -33,8 +39,10 @@ SALVAGED = ".salvaged"
 REPAIR = ".repair"
 # A recording without content that is younger than this may be one that is just being opened.
 _OPENING = 60.0
+# Bytes at the start of an MCAP file of ours within which it says so.
+_START = 1 << 20
 
-RepairState = Literal["recovered", "completed", "empty", "failed"]
+RepairState = Literal["recovered", "completed", "empty", "failed", "foreign"]
 
 
 @dataclass(frozen=True)
@@ -45,13 +53,14 @@ class Repaired:
         episode_id: its name.
         state: `recovered`: a new bag holds what was left; `completed`: the bag was whole and only
             had to be put in its place; `empty`: no step of it had been recorded; `failed`: it was
-            left where it is.
+            left where it is; `foreign`: a recording of another tool, left as it is.
         bag: the episode's bag now; None when there is none.
         original: where the original is now.
         steps: of the new bag.
         messages: of the new bag.
         lost: messages that are missing between those of the new bag.
         problem: why there is no bag, one line; else empty.
+        note: what may be lost beside messages, one line; else empty.
     """
 
     episode_id: str
@@ -62,6 +71,7 @@ class Repaired:
     messages: int = 0
     lost: int = 0
     problem: str = ""
+    note: str = ""
 
 
 def repair_buffer(
@@ -166,8 +176,14 @@ def _finish_earlier_repair(directory: Path) -> None:
 def _repair(directory: Path, bag: Path, embodiment: Embodiment | None) -> Repaired | None:
     """Repair one bag; None when nothing is wrong with it but that it is not finished yet."""
     recordings = sorted(bag.glob("*.mcap"))
+    foreign = _foreign(bag, recordings)
+    if foreign:
+        return Repaired(bag.name, "foreign", None, bag, problem=foreign)
     if not any(path.stat().st_size for path in recordings):
         return _give_up_empty(directory, bag)
+    if len(recordings) > 1:
+        several = f"{bag}: holds {len(recordings)} MCAP files; leave only the episode's there"
+        return Repaired(bag.name, "failed", None, bag, problem=several)
     with recordings[0].open("rb") as stream:
         if bag.parent.name == RECORDING and in_use(stream):
             return None  # it is being recorded
@@ -175,6 +191,22 @@ def _repair(directory: Path, bag: Path, embodiment: Embodiment | None) -> Repair
             return _bring_back(directory, bag, stream.read(), embodiment)
         except (GacError, OSError) as error:
             return Repaired(bag.name, "failed", None, bag, problem=" ".join(str(error).split()))
+
+
+def _foreign(bag: Path, recordings: Sequence[Path]) -> str:
+    """Why a recording is none of ours; empty when it is, or when nobody can tell."""
+    try:
+        read_metadata(bag)
+    except ForeignRecordingError as error:
+        return "" if any(map(_says_it_is_ours, recordings)) else str(error)
+    except EpisodeError:
+        pass
+    return ""
+
+
+def _says_it_is_ours(recording: Path) -> bool:
+    with recording.open("rb") as stream:
+        return MCAP_RECORD.encode() in stream.read(_START)
 
 
 def _give_up_empty(directory: Path, bag: Path) -> Repaired | None:
@@ -196,7 +228,7 @@ def _bring_back(
         known = read_metadata(target)
         return Repaired(bag.name, "completed", target, target, steps=known.steps)
     left = salvage(content)
-    known, total = _known(bag, left, embodiment)
+    known, total, described = _known(bag, left, embodiment)
     contract = embodiment_from_dict(known.embodiment, origin=str(bag))
     try:
         course = follow(left.messages, known, contract, total=total)
@@ -217,15 +249,26 @@ def _bring_back(
         steps=course.metadata.steps,
         messages=len(course.messages),
         lost=course.lost,
+        note="" if described or target != bag else _labels_lost(aside),
     )
+
+
+def _labels_lost(aside: Path) -> str:
+    """Labels of an episode are in its metadata.yaml alone."""
+    text = "labels given after the recording, if there were any, are lost"
+    file = aside / METADATA_FILE
+    return f"{text}; look for them in {file}" if file.exists() else f"{text} with {METADATA_FILE}"
 
 
 def _known(
     bag: Path, left: Salvaged, embodiment: Embodiment | None
-) -> tuple[EpisodeMetadata, int | None]:
-    """The best description of the episode that there is, and how many messages it had."""
+) -> tuple[EpisodeMetadata, int | None, bool]:
+    """The best description of the episode that there is, and how many messages it had.
+
+    The last value says whether it is that of metadata.yaml.
+    """
     try:
-        return read_promise(bag)
+        return *read_promise(bag), True
     except EpisodeError:
         known = left.metadata
     if known is None and embodiment is not None:
@@ -234,7 +277,7 @@ def _known(
         raise EpisodeError(
             f"{bag}: does not tell its robot; give --robot (or repeat the import it comes from)"
         )
-    return known, left.total
+    return known, left.total, False
 
 
 def _guessed(bag: Path, left: Salvaged, embodiment: Embodiment) -> EpisodeMetadata:

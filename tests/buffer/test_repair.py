@@ -12,16 +12,19 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import yaml
 from episode_bags import TOPICS, TYPES, Trajectory, embodiment, metadata, record, script
 
 from gac_ros import messages
 from gac_ros.buffer.dataset import EpisodeBuffer
+from gac_ros.buffer.label import Label, label_episode
 from gac_ros.buffer.reader import read_episode, read_metadata, verify_content
 from gac_ros.buffer.recorder import EpisodeRecorder
 from gac_ros.buffer.repair import REPAIR, SALVAGED, Repaired, repair_buffer
 from gac_ros.buffer.salvage import salvage
 from gac_ros.buffer.summary import list_episodes
 from gac_ros.buffer.writer import METADATA_FILE, RECORDING, EpisodeWriter
+from gac_ros.embodiment import Embodiment
 from gac_ros.episode import Episode
 from gac_ros.errors import OutputError
 from tests.disks import small_disk
@@ -335,6 +338,99 @@ def test_an_old_recording_needs_to_be_told_its_robot(tmp_path: Path) -> None:
     assert repaired.steps == STEPS - 1  # nobody says whether another reward is owed
     assert read_metadata(repaired.bag).policy == "unknown"
     assert_beginning(read_episode(repaired.bag))
+
+
+def foreign(directory: Path) -> Path:
+    """What `ros2 bag record` leaves: messages of our robot, but no description of ours."""
+    from mcap.writer import Writer as McapWriter
+
+    from gac_ros.buffer import writer as writer_module
+
+    bag = record(directory, "foreign", TRAJECTORY)
+    content = yaml.safe_load((bag / METADATA_FILE).read_text())
+    content["rosbag2_bagfile_information"]["custom_data"] = None
+    (bag / METADATA_FILE).write_text(yaml.safe_dump(content))
+    stream = mcap(bag).open("wb")
+    written = McapWriter(stream)
+    written.start(profile="ros2")
+    kinds = {
+        kind: written.register_schema(kind, "ros2msg", writer_module._definition(kind)[0].encode())
+        for kind in TYPES.values()
+    }
+    channels = {
+        topic: written.register_channel(topic, "cdr", kinds[kind]) for topic, kind in TYPES.items()
+    }
+    for index, (role, message) in enumerate(script(TRAJECTORY)):
+        data = messages.serialize(message)
+        written.add_message(channels[TOPICS[role]], index, data, index, index)
+    written.finish()
+    stream.close()
+    return bag
+
+
+@pytest.mark.parametrize("robot", [None, embodiment()])
+def test_a_recording_of_another_tool_is_left_alone_and_told(
+    tmp_path: Path, robot: Embodiment | None
+) -> None:
+    bag = foreign(tmp_path)
+    before = {path.name: path.read_bytes() for path in bag.iterdir()}
+
+    (found,) = repair_buffer(tmp_path, embodiment=robot)
+
+    assert (found.state, found.bag, found.original) == ("foreign", None, bag)
+    assert "take it in with gac buffer import" in found.problem
+    assert {path.name: path.read_bytes() for path in bag.iterdir()} == before
+
+
+def test_an_episode_whose_description_was_hit_is_not_taken_for_foreign(tmp_path: Path) -> None:
+    bag = record(tmp_path, "bag", TRAJECTORY)
+    text = (bag / METADATA_FILE).read_text()
+    (bag / METADATA_FILE).write_text(text.replace("gac.metadata:", "gac.metadatb:"))
+
+    assert repair_one(tmp_path).state == "recovered"
+
+
+def test_a_folder_with_several_recordings_is_left_as_it_is(tmp_path: Path) -> None:
+    bag = unfinished(tmp_path)
+    shutil.copy(mcap(bag), bag / "cut_1.mcap")
+
+    failed = repair_one(tmp_path)
+
+    assert (failed.state, failed.original) == ("failed", bag)
+    assert "holds 2 MCAP files" in failed.problem
+
+
+@pytest.mark.parametrize("harm", [b"{", None])
+def test_labels_that_are_lost_with_the_metadata_are_told(
+    tmp_path: Path, harm: bytes | None
+) -> None:
+    bag = record(tmp_path, "bag", TRAJECTORY, episode_return=1.0)
+    label_episode(bag, Label(episode_return=9.0))
+    if harm is None:
+        (bag / METADATA_FILE).unlink()
+    else:
+        (bag / METADATA_FILE).write_bytes(harm)
+
+    repaired = repair_one(tmp_path)
+
+    assert read_metadata(bag).episode_return == 1.0
+    assert "labels given after the recording, if there were any, are lost" in repaired.note
+    aside = tmp_path / SALVAGED / "bag" / METADATA_FILE
+    assert (str(aside) in repaired.note) == (harm is not None)
+
+
+def test_no_label_is_lost_with_messages_or_of_a_recording_that_was_cut_off(tmp_path: Path) -> None:
+    bag = record(tmp_path, "bag", TRAJECTORY, episode_return=1.0)
+    label_episode(bag, Label(outcome="success"))
+    content = bytearray(mcap(bag).read_bytes())
+    content[len(content) // 2] ^= 1
+    mcap(bag).write_bytes(content)
+    unfinished(tmp_path)
+
+    repaired = repair_buffer(tmp_path)
+
+    assert [each.note for each in repaired] == ["", ""]
+    assert read_metadata(bag).outcome == "success"
 
 
 def test_another_robot_than_the_recordings_is_refused(tmp_path: Path) -> None:

@@ -36,8 +36,9 @@ def repair(
     """Recover episodes whose recording was cut off, and damaged bags.
 
     What can be read becomes a valid bag marked as recovered. Originals are moved to .salvaged
-    within the folder, never deleted. Recordings that are going on are left alone. Exit code 1 when
-    something could not be recovered.
+    within the folder, never deleted. Recordings that are going on are left alone, and those of
+    other tools, which `gac buffer import` takes in. Exit code 1 when something could not be
+    recovered.
 
     Example: `gac buffer repair episodes/umaze`
     """
@@ -72,6 +73,7 @@ def _repaired_line(repaired: Repaired) -> str:
         return (
             f"{repaired.episode_id}: recovered {repaired.steps} steps, {repaired.messages} "
             f"messages{lost}; the original is {repaired.original}"
+            + (f"; {repaired.note}" if repaired.note else "")
         )
     return f"{repaired.episode_id}: {repaired.state}: {repaired.problem} ({repaired.original})"
 
