@@ -83,6 +83,10 @@ class Follower:
         )
         return self._folder.change(tell)
 
+    def explored(self, acted: str) -> None:
+        """Tell of an episode of exploration; see `state.explored`."""
+        self._folder.change(partial(deployment.explored, acted=acted))
+
     def _load(self, named: Named) -> Checkpoint:
         if named.digest not in self._loaded:
             checkpoint = load_checkpoint(named.path, self._device)

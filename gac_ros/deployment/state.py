@@ -1,7 +1,8 @@
 """Which checkpoint acts, which one is tried, and everything that was decided about them.
 
     steady    an offer: shadow; the live return falls: the former checkpoint acts again
-    shadow    enough episodes compared: trial, the candidate acts
+    shadow    enough episodes compared: trial, the candidate acts; the live return falls: steady,
+              the former checkpoint acts again and the candidate is dropped
     trial     the live return holds: steady; it falls: steady, the former checkpoint acts again
 
 Pure functions on a frozen state; `deployment.folder` keeps it in a file.
@@ -17,9 +18,12 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from gac_ros.evaluation.intervals import t_quantile
+from gac_ros.planning import Mode
 
 Stage = Literal["steady", "shadow", "trial"]
-Event = Literal["started", "refused", "offered", "taken", "confirmed", "rolled back", "failed"]
+Event = Literal[
+    "started", "refused", "offered", "taken", "confirmed", "rolled back", "dropped", "failed"
+]
 
 # Live returns that are kept of a checkpoint; older ones say little about today's robot.
 _RETURNS = 100
@@ -39,6 +43,8 @@ class DeploymentConfig(_Frozen):
         rollback_confidence: with which the live return must have fallen (one-sided, Welch's t).
         watch_episodes: the newest ones, whose live return is compared with the former checkpoint's
             after the confirmation, until the next offer is taken; 0 ends it with the trial.
+        watch_every: in mode auto one episode in so many exploits meanwhile, as exploration says
+            nothing of the live return.
         watch_confidence: likewise, after the confirmation; higher, as it is asked ever again.
     """
 
@@ -47,6 +53,7 @@ class DeploymentConfig(_Frozen):
     least_episodes: int = Field(default=3, gt=1)
     rollback_confidence: float = Field(default=0.95, ge=0.5, lt=1.0)
     watch_episodes: int = Field(default=20, ge=0, le=_RETURNS)
+    watch_every: int = Field(default=5, ge=1)
     watch_confidence: float = Field(default=0.99, ge=0.5, lt=1.0)
 
 
@@ -96,6 +103,7 @@ class DeploymentState(_Frozen):
         returns: live returns of exploitation with `acting`, the newest last.
         former_returns: those of `former`.
         comparisons: of the present shadow, or of the last one.
+        explored: episodes of exploration since the last one of exploitation, while it is watched.
         exploration: planner settings of exploring episodes; empty: the checkpoint's own.
         log: everything that was decided, the newest last.
     """
@@ -108,6 +116,7 @@ class DeploymentState(_Frozen):
     returns: tuple[float, ...] = ()
     former_returns: tuple[float, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
+    explored: int = Field(default=0, ge=0)
     exploration: dict[str, float] = Field(default_factory=dict)
     log: tuple[Entry, ...] = ()
 
@@ -126,6 +135,19 @@ def refuse(state: DeploymentState, candidate: Named, why: str) -> DeploymentStat
 def explore_with(state: DeploymentState, settings: dict[str, float]) -> DeploymentState:
     """Have exploring episodes planned with these settings."""
     return state.model_copy(update={"exploration": dict(settings)})
+
+
+def mode_of_next(state: DeploymentState) -> Mode:
+    """How an episode of mode auto is planned: what anybody is judged by is exploitation."""
+    due = _has_watch(state) and state.explored + 1 >= state.config.watch_every
+    return "exploit" if due or state.stage != "steady" else "explore"
+
+
+def explored(state: DeploymentState, acted: str) -> DeploymentState:
+    """Take in an episode of exploration by the checkpoint with the digest `acted`."""
+    if acted != state.acting.digest or not _has_watch(state):
+        return state
+    return state.model_copy(update={"explored": state.explored + 1})
 
 
 def offer(state: DeploymentState, candidate: Named, why: str) -> DeploymentState:
@@ -160,14 +182,16 @@ def episode_over(
     """
     if acted != state.acting.digest:
         return state
+    state = state.model_copy(update={"explored": 0})
     if episode_return is not None and math.isfinite(episode_return):
         returns = (*state.returns, episode_return)[-_RETURNS:]
         state = state.model_copy(update={"returns": returns})
-    if state.stage == "shadow" and comparison is not None:
-        return _compared(state, comparison)
     if state.stage == "trial":
         return _judged(state)
-    return _watched(state) if state.stage == "steady" else state
+    state = _watched(state)
+    if state.stage == "shadow" and comparison is not None:
+        return _compared(state, comparison)
+    return state
 
 
 def failed(state: DeploymentState, candidate: Named, why: str) -> DeploymentState:
@@ -229,6 +253,11 @@ def _judged(state: DeploymentState) -> DeploymentState:
     return _confirmed(state, _compared_returns(state, state.returns))
 
 
+def _has_watch(state: DeploymentState) -> bool:
+    """Whether there is somebody to come back, should the live return fall."""
+    return state.former is not None and state.config.watch_episodes > 0
+
+
 def _watched(state: DeploymentState) -> DeploymentState:
     """Bring the former checkpoint back when the live return fell after the confirmation."""
     former, count = state.former, state.config.watch_episodes
@@ -243,15 +272,21 @@ def _watched(state: DeploymentState) -> DeploymentState:
 def _rolled_back(
     state: DeploymentState, former: Named, returns: tuple[float, ...]
 ) -> DeploymentState:
+    fallen, candidate = state.acting, state.candidate
     changes = {
         "stage": "steady",
         "acting": former,
+        "candidate": None,
         "former": None,
         "returns": state.former_returns,
         "former_returns": (),
     }
     why = _compared_returns(state, returns)
-    return _noted(state.model_copy(update=changes), "rolled back", state.acting, why)
+    state = _noted(state.model_copy(update=changes), "rolled back", fallen, why)
+    if candidate is None:
+        return state
+    why = f"{fallen.path}, which it was better than, was rolled back"
+    return _noted(state, "dropped", candidate, why)
 
 
 def _confirmed(state: DeploymentState, why: str) -> DeploymentState:

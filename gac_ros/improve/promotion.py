@@ -19,7 +19,7 @@ from gac_ros.lineage import Score, add_score
 from gac_ros.online.request import Watch
 from gac_ros.online.results import LiveResult
 
-_ENDED: tuple[Event, ...] = ("confirmed", "rolled back", "failed")
+_ENDED: tuple[Event, ...] = ("confirmed", "rolled back", "dropped", "failed")
 # So many live starts a round; a longer shadow and trial goes on with those of the next.
 _LIVE_STARTS = 100
 

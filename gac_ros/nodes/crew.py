@@ -14,6 +14,7 @@ from gac_ros.control import Actor
 from gac_ros.deployment.crew import Follower
 from gac_ros.deployment.folder import DeploymentFolder
 from gac_ros.deployment.shadow import Shadow, plan_in_shadow
+from gac_ros.deployment.state import mode_of_next
 from gac_ros.embodiment import find_embodiment
 from gac_ros.episode import EpisodeMetadata
 from gac_ros.errors import ConfigurationError, GacError
@@ -117,8 +118,7 @@ class DeployedCrew:
         state = self._state
         mode = request.mode
         if mode == "auto":
-            # What a candidate is judged by is exploitation.
-            mode = "explore" if state.stage == "steady" else "exploit"
+            mode = mode_of_next(state)
             request = replace(request, mode=mode)
         planner = self.robot.planner
         if mode == "explore" and state.exploration:
@@ -132,14 +132,15 @@ class DeployedCrew:
 
     def episode_over(self, prepared: Prepared, metadata: EpisodeMetadata) -> None:
         """See `Crew`; episodes of exploitation count."""
+        digest = prepared.robot.checkpoint.digest
+        if prepared.request.mode == "explore":
+            self._follower.explored(digest)
         if prepared.request.mode != "exploit":
             return
         shadowed = prepared.shadowed
         comparison = None if shadowed is None else shadowed.shadow.result(metadata.episode_id)
         before = self._folder.read()
-        state = self._follower.episode_over(
-            prepared.robot.checkpoint.digest, metadata.episode_return, comparison
-        )
+        state = self._follower.episode_over(digest, metadata.episode_return, comparison)
         for entry in state.log[len(before.log) :]:
             self._logger.info(f"{entry.event}: {entry.checkpoint.path}: {entry.why}")
 

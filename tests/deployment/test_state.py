@@ -12,7 +12,9 @@ from gac_ros.deployment.state import (
     DeploymentState,
     Named,
     episode_over,
+    explored,
     failed,
+    mode_of_next,
     offer,
     refuse,
     start,
@@ -121,10 +123,44 @@ def test_nothing_is_watched_when_it_holds_when_it_is_off_and_before_there_is_eno
         assert state.log[-1].event == "confirmed"
 
 
+def test_one_episode_in_so_many_exploits_while_it_is_watched() -> None:
+    state = confirmed((), CONFIG.model_copy(update={"watch_every": 3}))
+    modes = []
+    for _ in range(7):
+        modes.append(mode_of_next(state))
+        state = explored(state, "new") if modes[-1] == "explore" else episode_over(state, "new", 9)
+    assert modes == ["explore", "explore", "exploit", "explore", "explore", "exploit", "explore"]
+    assert mode_of_next(shadowed()) == mode_of_next(on_trial()) == "exploit"
+
+
+def test_only_exploration_is_wanted_where_nothing_is_watched() -> None:
+    alone = start(OLD, CONFIG)
+    unwatched = confirmed((), CONFIG.model_copy(update={"watch_episodes": 0}))
+    for state, digest in ((alone, "old"), (unwatched, "new")):
+        assert explored(state, digest) == state
+        assert mode_of_next(state) == "explore"
+    watched = confirmed(())
+    assert explored(watched, "old") == watched  # somebody else explored
+
+
+def test_a_live_return_that_falls_in_shadow_drops_the_candidate_as_well() -> None:
+    config = CONFIG.model_copy(update={"watch_episodes": 4, "shadow_episodes": 4})
+    state = offer(confirmed((1.0, 2.0), config), OTHER, "better than a fallen one")
+    state = episode_over(state, "new", 1.5, compared(1))
+    assert (state.stage, state.acting, state.candidate) == ("shadow", NEW, OTHER)
+    # Without a comparison as well.
+    state = episode_over(state, "new", 1.0, None)
+    assert (state.stage, state.acting, state.candidate) == ("steady", OLD, None)
+    assert events(state)[-2:] == ["rolled back", "dropped"]
+    assert [entry.checkpoint for entry in state.log[-2:]] == [NEW, OTHER]
+    assert state.log[-1].why == "/new, which it was better than, was rolled back"
+    assert mode_of_next(state) == "explore"
+
+
 def test_the_next_candidate_is_guarded_by_the_one_it_follows() -> None:
     config = CONFIG.model_copy(update={"watch_episodes": 4})
     state = offer(confirmed((), config), OTHER, "better still")
-    # In shadow the candidate is what counts.
+    # In shadow, what acts is watched as before; here it holds.
     for number, value in enumerate((1.0, 2.0)):
         state = episode_over(state, "new", value, compared(number))
     assert (state.stage, state.acting, state.former) == ("trial", OTHER, NEW)

@@ -114,6 +114,27 @@ def test_a_bad_model_that_came_past_the_gate_is_rolled_back(
     assert state.acting == name_checkpoint(good)
 
 
+def test_a_candidate_is_dropped_when_who_acts_is_rolled_back_beside_it(
+    good: Path, sabotaged: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = deployed(tmp_path / "deployment", sabotaged)
+    # As if it had been confirmed on good days.
+    changes = {
+        "former": name_checkpoint(good),
+        "former_returns": (200.0, 201.0, 202.0),
+        "returns": (200.0,),
+        "config": CONFIG.model_copy(update={"watch_episodes": 2, "shadow_episodes": 3}),
+    }
+    folder.change(lambda state: state.model_copy(update=changes))
+    assert judge(tmp_path / "out", folder.directory, good) == 1
+    assert "dropped: " in capsys.readouterr().out
+    state = folder.read()
+    events = [entry.event for entry in state.log]
+    assert events == ["started", "offered", "rolled back", "dropped"]
+    assert (state.acting, len(state.comparisons)) == (name_checkpoint(good), 1)
+    assert "which it was better than, was rolled back" in state.log[-1].why
+
+
 def test_the_same_model_differs_in_nothing_in_shadow(good: Path, tmp_path: Path) -> None:
     folder = deployed(tmp_path / "deployment", good)
     folder.change(partial(offer, candidate=name_checkpoint(good), why="itself"))

@@ -23,7 +23,7 @@ from gac_ros.buffer.writer import replace_metadata
 from gac_ros.checkpoint import load_checkpoint, save_checkpoint
 from gac_ros.deployment.crew import Follower
 from gac_ros.deployment.folder import DeploymentFolder, name_checkpoint
-from gac_ros.deployment.state import Comparison, episode_over
+from gac_ros.deployment.state import Comparison, episode_over, mode_of_next
 from gac_ros.embodiment import find_embodiment
 from gac_ros.episode import Episode
 from gac_ros.errors import ConfigurationError, OutputError
@@ -77,12 +77,14 @@ class Robot:
 
     def run(self) -> None:
         self._seed += 1
-        mode = "explore" if self._folder.read().stage == "steady" else "exploit"
+        mode = mode_of_next(self._folder.read())
         acting = self._follower.crew().acting
         actor, words = make_actor(acting, mode), describe_actor(acting, mode)
         result = run_episode(self._robot, actor, self._seed, words, directory=self.episodes)
         if mode == "exploit":
             self._tell(acting.digest, result.episode_return)
+        else:
+            self._follower.explored(acting.digest)
 
     def _tell(self, digest: str, value: float | None) -> None:
         shadow = Comparison(episode_id="e", steps=1, mean_difference=0.1, largest_difference=0.2)
