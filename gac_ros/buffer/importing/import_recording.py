@@ -139,8 +139,13 @@ class _Import:
             unknown_events=cut.unknown_events,
             has_rewards=self._embodiment.episode_return.topic in self._topics,
             has_checksums=self._recording.has_checksums,
+            has_definitions=all(self._recording.topics[name].defined for name in self._used()),
             dry_run=self._dry_run,
         )
+
+    def _used(self) -> set[str]:
+        """Names of the topics of which messages are decoded."""
+        return {*self._roles, *([self._events] if self._events in self._recording.topics else [])}
 
     def _windows(self, cut: Cut) -> Iterator[tuple[Window, list[ScriptLine]]]:
         """Each window with its messages, its tail among them; one pass over the recording."""

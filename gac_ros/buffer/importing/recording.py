@@ -30,6 +30,8 @@ from gac_ros.errors import EpisodeError
 STORAGES = (".mcap", ".db3")
 _COMPRESSED = ".zstd"
 _BLOCK = 1 << 20
+# Starts an SQLite journal that is in use; one that was used has zeros there.
+_HOT = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,14 @@ class RecordedTopic:
         count: messages.
         definitions: the definitions of its type that the recording carries; empty where it carries
             none, as before rosbag2 version 7 in sqlite3.
+        defined: whether all of its messages have one.
     """
 
     name: str
     types: tuple[str, ...]
     count: int
     definitions: tuple[MessageDefinition, ...]
+    defined: bool
 
 
 class Recording:
@@ -154,12 +158,7 @@ class Recording:
             )
 
     def _open(self, file: Path, stack: ExitStack) -> Reader:
-        journal = file.with_name(f"{file.name}-wal")
-        if journal.exists() and journal.stat().st_size > 0:
-            raise EpisodeError(
-                f"{file}: its recorder has not closed it ({journal.name} still holds messages); "
-                "end the recording, or after a crash run: sqlite3 FILE 'PRAGMA wal_checkpoint'"
-            )
+        self._check_closed(file)
         try:
             reader = stack.enter_context(Reader(file))
         except Exception as error:
@@ -167,6 +166,20 @@ class Recording:
         for connection in reader.connections:
             self._check_serialization(file, connection)
         return reader
+
+    def _check_closed(self, file: Path) -> None:
+        """Refuse a database that is not what its file alone says."""
+        log, journal = (file.with_name(f"{file.name}-{end}") for end in ("wal", "journal"))
+        if log.exists() and log.stat().st_size > 0:
+            raise EpisodeError(
+                f"{file}: its recorder has not closed it ({log.name} still holds messages); "
+                "end the recording, or after a crash run: sqlite3 FILE 'PRAGMA wal_checkpoint'"
+            )
+        if journal.exists() and journal.read_bytes()[: len(_HOT)] == _HOT:
+            raise EpisodeError(
+                f"{file}: its recorder has not closed it ({journal.name} takes back half a write); "
+                "end the recording, or after a crash run: sqlite3 FILE 'PRAGMA quick_check'"
+            )
 
     def _check_serialization(self, file: Path, connection: Connection) -> None:
         found = getattr(connection.ext, "serialization_format", "cdr")
@@ -228,7 +241,20 @@ def _files(path: Path, information: Information | None) -> list[Path]:
 
 
 def _storage_files(folder: Path) -> list[Path]:
-    found = [file for file in folder.iterdir() if _plain(file).endswith(STORAGES)]
+    entries = list(folder.iterdir())
+    names = {file.name for file in entries}
+    found = [
+        file
+        for file in entries
+        # A file and the same compressed, as of a compression that was interrupted, are one.
+        if _plain(file).endswith(STORAGES)
+        and (_plain(file) == file.name or _plain(file) not in names)
+    ]
+    if len({Path(_plain(file)).suffix for file in found}) > 1:
+        raise EpisodeError(
+            f"{folder}: holds files of sqlite3 and of MCAP, perhaps the same recording twice; give "
+            "the file that is meant, or a folder for each"
+        )
     # ros2 bag record numbers the parts without leading zeros.
     return sorted(
         found, key=lambda file: [(int(n or 0), t) for n, t in re.findall(r"(\d*)(\D*)", file.name)]
@@ -255,6 +281,7 @@ def _topics(readers: Collection[Reader]) -> dict[str, RecordedTopic]:
                     connection.msgdef for connection in connections if connection.msgdef.data
                 )
             ),
+            defined=all(connection.msgdef.data for connection in connections),
         )
         for name, connections in sorted(by_name.items())
     }

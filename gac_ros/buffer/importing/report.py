@@ -75,6 +75,8 @@ class RecordingReport:
         unknown_events: words of the event topic that were not understood, and how often.
         has_rewards: whether rewards were recorded.
         has_checksums: whether a flipped bit in a message would have been noticed.
+        has_definitions: whether it says how its messages are laid out, so that others than expected
+            would have been noticed.
         dry_run: whether nothing was written.
     """
 
@@ -86,6 +88,7 @@ class RecordingReport:
     unknown_events: Mapping[str, int]
     has_rewards: bool
     has_checksums: bool
+    has_definitions: bool
     dry_run: bool
 
     def count(self, state: str) -> int:

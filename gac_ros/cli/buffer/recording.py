@@ -74,6 +74,12 @@ def _print(report: RecordingReport) -> None:
             "disk has changed is not told from a true one",
             soft_wrap=True,
         )
+    if not report.has_definitions:
+        console.print(
+            "the recording does not carry the definitions of its messages (sqlite3 has them since "
+            "rosbag2 version 7): they are taken for those of ROS 2 Jazzy, unchecked",
+            soft_wrap=True,
+        )
     console.print(_total(report), soft_wrap=True)
 
 

@@ -74,6 +74,32 @@ def test_a_file_alone_and_a_folder_without_metadata_will_do(
     same(imported(file, tmp_path / "file"), expected)
 
 
+def test_a_file_beside_its_compressed_self_is_read_once(tmp_path: Path, expected: Episode) -> None:
+    path = r.record(tmp_path / "rec", DRIVE, storage="sqlite3", compression="file")
+    (path / "metadata.yaml").unlink()
+    plain = r.record(tmp_path / "plain" / "rec", DRIVE, storage="sqlite3")
+    shutil.copy(plain / "rec.db3", path)
+
+    assert sorted(file.name for file in path.iterdir()) == ["rec.db3", "rec.db3.zstd"]
+    same(imported(path, tmp_path / "out"), expected)
+
+
+def test_a_folder_with_files_of_two_storages_is_refused(tmp_path: Path) -> None:
+    path = r.record(tmp_path / "rec", DRIVE)
+    (path / "metadata.yaml").unlink()
+    shutil.copy(r.record(tmp_path / "other", DRIVE, storage="sqlite3") / "other.db3", path)
+
+    with pytest.raises(EpisodeError, match="files of sqlite3 and of MCAP"):
+        imported(path, tmp_path / "out")
+
+
+def test_a_journal_that_was_used_up_is_no_obstacle(tmp_path: Path, expected: Episode) -> None:
+    path = r.record(tmp_path / "rec", DRIVE, storage="sqlite3")
+    (path / "rec.db3-journal").write_bytes(bytes(512))
+
+    same(imported(path, tmp_path / "out"), expected)
+
+
 @pytest.mark.parametrize("storage", ["sqlite3", "mcap"])
 def test_a_split_recording_is_read_across_its_files(
     tmp_path: Path, expected: Episode, storage: str
@@ -110,6 +136,7 @@ def drop_last_row(path: Path) -> None:
     database.close()
 
 
+HOT_JOURNAL = bytes.fromhex("d9d505f920a163d7") + bytes(504)
 BREAKS: list[tuple[str, Callable[[Path], object], str]] = [
     ("mcap", lambda p: information(p, version=10), "version 10; versions 1 to 9 can be read"),
     ("mcap", lambda p: information(p, storage_identifier="rocks"), "its storage is 'rocks'"),
@@ -121,6 +148,7 @@ BREAKS: list[tuple[str, Callable[[Path], object], str]] = [
     ("mcap", lambda p: (p / "rec.mcap").write_bytes(b""), "rec.mcap: cannot be read"),
     ("sqlite3", lambda p: (p / "rec.db3").write_bytes(b""), "rec.db3: cannot be read"),
     ("sqlite3", lambda p: (p / "rec.db3-wal").write_bytes(b"x"), "has not closed it"),
+    ("sqlite3", lambda p: (p / "rec.db3-journal").write_bytes(HOT_JOURNAL), "takes back half"),
     ("sqlite3", drop_last_row, "where metadata.yaml promises"),
 ]
 
@@ -284,3 +312,21 @@ def test_a_recording_without_checksums_is_told(
         path = r.record(tmp_path / "rec", DRIVE, storage=storage)
     report = import_recording(path, tmp_path / "out", RecordingImport(r.robot()))
     assert not report.has_checksums
+
+
+@pytest.mark.parametrize(
+    ("storage", "version", "carried"),
+    [("sqlite3", 6, False), ("sqlite3", 7, True), ("mcap", 6, True)],
+)
+def test_a_recording_without_definitions_is_told(
+    tmp_path: Path, storage: str, version: int, carried: bool
+) -> None:
+    path = r.record(tmp_path / "rec", DRIVE, storage=storage, version=version)
+    report = import_recording(path, tmp_path / "out", RecordingImport(r.robot()))
+    assert report.has_definitions == carried
+
+
+def test_mcap_with_empty_definitions_is_told(tmp_path: Path) -> None:
+    path = by_another_writer(tmp_path / "rec.mcap", DRIVE, {})
+    report = import_recording(path, tmp_path / "out", RecordingImport(r.robot()))
+    assert not report.has_definitions
