@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
+import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -42,8 +43,9 @@ class Hold:
 def hold(bags: Iterable[Path], run: Path) -> Iterator[None]:
     """Keep bags from being deleted while a run goes on, and after it if it is cut off.
 
-    A directory that cannot be written gets no lease: whoever may delete there must be told
-    otherwise.
+    A bag that is reached by a link is held where the link lies and where the bag does. A directory
+    that cannot be written gets no lease, and a line on stderr: whoever may delete there must be
+    told otherwise.
 
     Args:
         bags: of any buffer directories.
@@ -52,15 +54,19 @@ def hold(bags: Iterable[Path], run: Path) -> Iterator[None]:
     Raises:
         EpisodeError: a bag was removed before it could be held.
     """
-    by_folder: dict[Path, list[str]] = {}
-    for bag in bags:
-        by_folder.setdefault(Path(bag).absolute().parent, []).append(bag.name)
+    by_folder = _by_folder(bags)
     owner = str(Path(run).absolute())
     with ExitStack() as stack:
         leases: list[Path] = []
         for directory, names in by_folder.items():
-            with suppress(OSError):
+            try:
                 leases.append(_take(stack, directory, owner, {"bags": sorted(names)}))
+            except OSError as error:
+                print(
+                    f"gac: warning: {directory}: cannot be written ({error.strerror}), so "
+                    f"{len(names)} of its episodes are not held: have nobody prune it meanwhile",
+                    file=sys.stderr,
+                )
         for directory, names in by_folder.items():
             for name in names:
                 if not (directory / name).exists():
@@ -69,6 +75,16 @@ def hold(bags: Iterable[Path], run: Path) -> Iterator[None]:
         for lease in leases:
             with suppress(OSError):
                 lease.unlink()
+
+
+def _by_folder(bags: Iterable[Path]) -> dict[Path, set[str]]:
+    """Names of bags by the folders that they, or links to them, lie in."""
+    found: dict[Path, set[str]] = {}
+    for bag in bags:
+        link = Path(bag).absolute()
+        for place in (link.parent.resolve() / link.name, link.resolve()):
+            found.setdefault(place.parent, set()).add(place.name)
+    return found
 
 
 class HoldOnTheRest:
@@ -124,15 +140,23 @@ def held_bags(directory: Path, now: float | None = None) -> dict[str, Hold]:
         try:
             if running:
                 os.utime(lease)  # the days after it begin when it was last seen at work
-            elif lease.stat().st_mtime < now - GRACE:
-                continue
             content = json.loads(lease.read_bytes())
+            if not running and _last_at_work(lease, str(content["run"])) < now - GRACE:
+                continue
             bags = content["bags"] if "bags" in content else _others(directory, content["all_but"])
             found = {str(name): Hold(str(content["run"]), running) for name in bags}
         except (OSError, ValueError, TypeError, KeyError):
             continue  # gone meanwhile, or no lease
         held |= {name: each for name, each in found.items() if name not in held or running}
     return held
+
+
+def _last_at_work(lease: Path, run: str) -> float:
+    """When a run was last seen by a prune, or saved something, in seconds since the epoch."""
+    times = [lease.stat().st_mtime]
+    with suppress(OSError):  # moved, or on another machine
+        times.append(Path(run).stat().st_mtime)
+    return max(times)
 
 
 @contextmanager

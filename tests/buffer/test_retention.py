@@ -180,10 +180,61 @@ def test_a_run_that_was_killed_keeps_its_hold_for_some_days(tmp_path: Path, trai
     verdicts = prune(buffer, NONE)
     assert left(buffer) == "ab"
     assert any("which was cut off" in verdict.reason for verdict in verdicts)
-    (lease,) = (buffer / FOLDER).glob("*.json")
-    os.utime(lease, (0, lease.stat().st_mtime - GRACE - 60))
+    age(buffer, GRACE + 60)
     prune(buffer, NONE)
     assert left(buffer) == ""
+
+
+def age(directory: Path, seconds: float) -> None:
+    """As if the run had not been seen at work for so long."""
+    for lease in (directory / FOLDER).glob("*.json"):
+        os.utime(lease, (0, lease.stat().st_mtime - seconds))
+
+
+def test_a_run_that_saved_lately_keeps_its_hold_although_no_prune_has_seen_it(
+    tmp_path: Path,
+) -> None:
+    fill(tmp_path / "buffer", FIVE)
+    run = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt), hold([tmp_path / "buffer" / "a"], run):
+        raise KeyboardInterrupt
+    age(tmp_path / "buffer", GRACE + 60)
+    assert held_bags(tmp_path / "buffer") == {}
+
+    (run / "step-1").mkdir(parents=True)
+
+    assert set(held_bags(tmp_path / "buffer")) == {"a"}
+
+
+def test_bags_that_are_links_are_held_where_they_lie(tmp_path: Path) -> None:
+    fill(tmp_path / "real", FIVE)
+    links = tmp_path / "links"
+    links.mkdir()
+    (links / "best").symlink_to(tmp_path / "real" / "a")
+    (tmp_path / "whole").symlink_to(tmp_path / "real")
+
+    with hold([links / "best", tmp_path / "whole" / "c"], tmp_path / "run"):
+        prune(tmp_path / "real", NONE)
+        prune(links, NONE)
+
+    assert left(tmp_path / "real") == "ac"
+    assert left(links) == "best"
+    assert not list(tmp_path.glob(f"*/{FOLDER}/*.json"))
+
+
+def test_a_folder_in_which_nothing_can_be_held_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(tmp_path, FIVE)
+    (tmp_path / FOLDER).touch()  # no lease can be written, not even by root
+
+    with hold([tmp_path / "a", tmp_path / "b"], tmp_path / "run"):
+        pass
+
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert f"warning: {tmp_path}: cannot be written" in told
+    assert "2 of its episodes are not held" in told
 
 
 def test_a_run_that_is_resumed_replaces_its_hold(tmp_path: Path) -> None:
