@@ -114,12 +114,12 @@ def replay_bags(
 
 
 def find_bags(path: Path) -> list[Path]:
-    """The complete episodes of a folder, or the bag itself.
+    """The episodes of a folder that have ended, or the bag itself.
 
     Raises:
         EpisodeError: there are none, or one is damaged.
     """
-    rows = [row for row in list_episodes(path) if row.state != "unfinished"]
+    rows = [row for row in list_episodes(path) if row.state not in ("recording", "unfinished")]
     for row in rows:
         if row.state == "damaged":
             raise EpisodeError(row.problem)

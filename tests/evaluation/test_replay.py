@@ -183,6 +183,15 @@ def test_a_folder_gives_its_bags_and_an_empty_one_is_an_error(bag: Path, tmp_pat
         find_bags(tmp_path)
 
 
+def test_an_episode_that_is_being_recorded_is_not_replayed(bag: Path, tmp_path: Path) -> None:
+    shutil.copytree(bag, tmp_path / bag.name)
+    writer = EpisodeWriter(tmp_path, "live", {"/reward": "std_msgs/msg/Float64"})
+    try:
+        assert find_bags(tmp_path) == [tmp_path / bag.name]
+    finally:
+        writer.discard()
+
+
 def test_the_order_of_a_report_follows_the_bags(umaze_checkpoint: Path, tmp_path: Path) -> None:
     bags = record(umaze_checkpoint, tmp_path, 2)
     loaded = load_checkpoint(umaze_checkpoint)
