@@ -41,6 +41,7 @@ class Retention:
         self._clock = clock
         self._seen = -1  # when the directory had last changed when it was last pruned
         self._pruned = -math.inf  # when that was, by the clock
+        self._problem = ""  # why the last prune failed; told once
         self._thread: threading.Thread | None = None
 
     def look(self) -> threading.Thread | None:
@@ -55,20 +56,24 @@ class Retention:
         aged = self._policy.max_age is not None and now - self._pruned >= _AGING
         if changed == self._seen and not aged:
             return None
-        self._seen, self._pruned = changed, now
-        self._thread = threading.Thread(target=self._prune, name="episode-retention", daemon=True)
+        self._thread = threading.Thread(
+            target=self._prune, args=(changed, now), name="episode-retention", daemon=True
+        )
         self._thread.start()
         return self._thread
 
-    def _prune(self) -> None:
+    def _prune(self, changed: int, now: float) -> None:
         options = prune_options(self._policy)
         process = run_gac("buffer", "prune", str(self._directory), *options, "--json")
         try:
             verdicts = json.loads(process.stdout)
         except ValueError:
             reason = process.stderr.strip().rsplit("\n", 1)[-1]
-            self._logger.error(f"the buffer is not kept within its bounds: {reason}")
-            return
+            if reason != self._problem:
+                self._logger.error(f"the buffer is not kept within its bounds: {reason}")
+            self._problem = reason
+            return  # and try again at the next look: another process may have been at work there
+        self._seen, self._pruned, self._problem = changed, now, ""
         removed = [verdict for verdict in verdicts if verdict["removed"]]
         if removed:
             size = sum(verdict["size"] for verdict in removed) / 2**20

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gac_ros.buffer.leases import holders_kept_out
 from gac_ros.buffer.reader import read_episode
 from gac_ros.buffer.retention import RetentionPolicy
 from gac_ros.buffer.summary import list_episodes
@@ -185,3 +186,25 @@ def test_bounds_that_cannot_be_kept_are_told_in_one_line(tmp_path: Path) -> None
 
     (line,) = log.lines
     assert "not kept within its bounds: gac: error: " in line
+
+
+def test_a_prune_that_another_kept_out_is_tried_again_and_told_once(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        episode_bags.record(tmp_path, name)
+    log = Log()
+    retention = Retention(tmp_path, RetentionPolicy(max_episodes=1, keep_newest=0), log)
+
+    with holders_kept_out(tmp_path, wait=True):
+        for _ in range(2):
+            waiting = retention.look()
+            assert waiting is not None
+            waiting.join()
+    assert len(list_episodes(tmp_path)) == 2
+    waiting = retention.look()
+    assert waiting is not None
+    waiting.join()
+
+    assert len(list_episodes(tmp_path)) == 1
+    failed, removed = log.lines
+    assert "another process is at work there" in failed
+    assert removed.startswith("removed 1 episodes")
