@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from gac_ros.deployment.state import DeploymentState
     from gac_ros.online.request import OnlineRequest
+    from gac_ros.online.results import RoundResult
 
 REFUSED = 1
 _SHORT = 12
@@ -144,7 +146,14 @@ def improve(
     console.print(f"Results:    {out / RESULTS_FILE}", soft_wrap=True)
     draw_rounds(out)
     console.print(f"Acting:     {state.acting.path}", soft_wrap=True)
-    console.print(f"Descent:    gac lineage {out}", soft_wrap=True)
+    console.print(f"Descent:    {_lineage_command(out, rounds)}", soft_wrap=True)
+
+
+def _lineage_command(out: Path, rounds: list[RoundResult]) -> str:
+    """What shows all checkpoints of a run, the one it was given among them."""
+    first = out / rounds[0].incumbent  # absolute where it lies elsewhere
+    folders = [out] if first.is_relative_to(out) else [out, first]
+    return shlex.join(["gac", "lineage", *map(str, folders)])
 
 
 def _judge(request: OnlineRequest, directory: Path, candidate: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -131,5 +132,9 @@ def test_the_command_shows_rounds_and_promotions(
     assert "promotions" in output
     assert "started" in output
     assert "Acting:" in output
+    (descent,) = [line for line in output.splitlines() if line.startswith("Descent:")]
+    command = shlex.split(descent.removeprefix("Descent:"))
+    assert command[:2] == ["gac", "lineage"]
+    assert main(command[1:]) == 0
     assert main([*arguments, "--config", str(settings), "--resume"]) == 0
     assert main(begun) == 2
