@@ -18,7 +18,8 @@ from gac_ros.errors import ConfigurationError
 Kind = Literal[
     "drop", "delay", "reorder", "freeze", "corrupt", "nan", "kill", "stall", "jump_clock", "none"
 ]
-_OF_A_TOPIC = ("drop", "delay", "reorder", "freeze", "corrupt", "nan", "kill")
+_OF_MESSAGES = ("drop", "delay", "reorder", "freeze", "corrupt", "nan")
+_OF_A_TOPIC = (*_OF_MESSAGES, "kill")
 # Bytes of the CDR header, which tell the byte order; a message without it is none at all.
 _CDR_HEADER = 4
 
@@ -36,6 +37,9 @@ class Injection(BaseModel):
         seconds: the delay, or how long a stall or a publisher's absence lasts (0.0: until `none`),
             or the size of the jump.
         count: messages that are affected; 0 for all until the next injection for the topic.
+
+    A topic has one fault at a time: a new one takes the place of the last, a killed publisher's
+    absence included.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -54,6 +58,8 @@ class Injection(BaseModel):
             raise ValueError("'seconds' must not be negative")
         if self.seconds == 0.0 and self.kind in ("delay", "jump_clock", "stall"):
             raise ValueError(f"'{self.kind}' needs 'seconds'")
+        if self.count and self.kind not in _OF_MESSAGES:
+            raise ValueError(f"'{self.kind}' has no 'count': it is no fault of single messages")
         return self
 
 
@@ -129,6 +135,7 @@ class Injector:
             self._faults[topic] = injection
             self._left[topic] = injection.count
             self._kept.pop(topic, None)
+            self._back.pop(topic, None)
             if injection.kind == "kill":
                 self._back[topic] = now + (injection.seconds or np.inf)
 
@@ -154,14 +161,17 @@ class Injector:
         return sent
 
     def due(self, now: float) -> list[tuple[str, bytes]]:
-        """Delayed messages whose time has come, in their order."""
+        """Delayed messages whose time has come, in their order; none while the robot is stalled."""
+        if now < self.stalled_until:
+            return []
         due = [(topic, data) for when, topic, data in self._delayed if when <= now]
         self._delayed = [entry for entry in self._delayed if entry[0] > now]
         return due
 
     def next_due(self) -> float:
         """When the next delayed message is due; infinite without one."""
-        return min((when for when, _, _ in self._delayed), default=np.inf)
+        earliest = min((when for when, _, _ in self._delayed), default=np.inf)
+        return max(earliest, self.stalled_until)
 
     def _distort(self, fault: Injection, message: Any, now: float) -> list[bytes]:
         if fault.kind == "nan":

@@ -131,18 +131,19 @@ class SimNode(Node):  # type: ignore[misc, unused-ignore]
     def work(self) -> float:
         """Do what is due now; returns the seconds until something is due again."""
         now = time.monotonic()
-        self._simulation.command_timeout = self._parameter("command_timeout")
-        if self._simulation.over and self._parameter("auto_reset"):
-            self._reset(self._last_seed + 1)
-        if now - self._last_housekeeping >= _HOUSEKEEPING_PERIOD:
-            self._keep_house(now)
         if self._viewer is not None:
             self._viewer.sync(now)
         soon = min(_HOUSEKEEPING_PERIOD, self._observers.work(now))
         stalled = self._observers.stalled(now)
         if stalled > 0.0:
-            self._next_tick = now
+            self._last_sent = self._last_housekeeping = self._next_tick = now
             return min(soon, stalled)
+        self._simulation.go_on()
+        self._simulation.command_timeout = self._parameter("command_timeout")
+        if self._simulation.over and self._parameter("auto_reset"):
+            self._reset(self._last_seed + 1)
+        if now - self._last_housekeeping >= _HOUSEKEEPING_PERIOD:
+            self._keep_house(now)
         if self._simulation.lock_step:
             return min(soon, self._announce_when_connected())
         return min(soon, self._tick_when_due(now))
@@ -249,6 +250,8 @@ class SimNode(Node):  # type: ignore[misc, unused-ignore]
             response.message = "not paused; call ~/set_pause with data: true first"
         elif self._simulation.over:
             response.message = "the episode has ended; call ~/reset_world first"
+        elif self._observers.stalled(time.monotonic()) > 0.0:
+            response.message = "stalled on purpose; set inject_fault to '' first"
         else:
             self._simulation.step()
             response.success = True
@@ -279,7 +282,10 @@ class SimNode(Node):  # type: ignore[misc, unused-ignore]
                 self._make_fault(parameter.value)
 
     def _make_fault(self, text: str) -> None:
-        self._simulation.clock_offset = self._observers.make_fault(text, time.monotonic())
+        now = time.monotonic()
+        self._simulation.clock_offset = self._observers.make_fault(text, now)
+        if self._observers.stalled(now) > 0.0:
+            self._simulation.stall()
         self.get_logger().warning(f"fault on purpose: {text or 'none'}")
 
     # Construction and small helpers.

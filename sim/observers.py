@@ -63,6 +63,7 @@ class Observers:
         """Begin a fault that was checked; returns by how many nanoseconds the clock has jumped."""
         assert self._injector is not None
         self._injector.apply(parse_injection(text, self._embodiment), now)
+        self._kill_and_restart(self._injector, now)
         return self._injector.clock_offset
 
     def stalled(self, now: float) -> float:
@@ -74,16 +75,19 @@ class Observers:
         injector = self._injector
         if injector is None:
             return math.inf
+        self._kill_and_restart(injector, now)
+        for topic, data in injector.due(now):
+            if topic in self._publishers:
+                self._publishers[topic].publish(data)
+        return max(0.0, min(injector.next_due() - now, _FAULT_PERIOD))
+
+    def _kill_and_restart(self, injector: Injector, now: float) -> None:
         killed = injector.killed(now)
         for channel in self._embodiment.observation:
             if channel.topic not in killed and channel.topic not in self._publishers:
                 self._open(channel.topic, channel.type)
             elif channel.topic in killed and channel.topic in self._publishers:
                 self._node.destroy_publisher(self._publishers.pop(channel.topic))
-        for topic, data in injector.due(now):
-            if topic in self._publishers:
-                self._publishers[topic].publish(data)
-        return max(0.0, min(injector.next_due() - now, _FAULT_PERIOD))
 
     def _open(self, topic: str, kind: str) -> None:
         self._publishers[topic] = self._node.create_publisher(ros_class(kind), topic, self._qos)

@@ -43,6 +43,8 @@ class Simulation:
     the newest command, or the safe one when `command_timeout` seconds of simulated time have
     passed without any. With `wait_for_command` the robot stays in its start state, as on a stand,
     observed but without physics, until the first command of the episode.
+
+    A stalled robot does nothing by itself; `go_on` then has it follow the newest command.
     """
 
     def __init__(
@@ -68,6 +70,8 @@ class Simulation:
         self._announced = False
         self._command: NDArray[np.float64] | None = None
         self._steps_without_command = 0
+        self._stalled = False
+        self._unanswered = False  # whether a command of lock-step waits for the stall's end
 
     @property
     def stamp(self) -> int:
@@ -93,16 +97,29 @@ class Simulation:
         self.over = False
         self._announced = False
         self._command = None
+        self._unanswered = False
 
     def pause(self) -> None:
         """Stop time; commands are ignored."""
         self.paused = True
+        self._unanswered = False
 
     def resume(self) -> None:
         """Let time go on; the current observation is to be announced (again)."""
         if self.paused:
             self.paused = False
             self._announced = False
+
+    def stall(self) -> None:
+        """Stand still and say nothing until `go_on`."""
+        self._stalled = True
+
+    def go_on(self) -> None:
+        """End a stall; lock-step makes the step that was commanded meanwhile."""
+        self._stalled = False
+        if self._unanswered and self._command is not None:
+            self._unanswered = False
+            self._advance(self._command)
 
     def announce(self) -> None:
         """Send the current observation, without a step."""
@@ -115,13 +132,15 @@ class Simulation:
             return False
         self._command = np.clip(action, self._embodiment.action_low, self._embodiment.action_high)
         self._steps_without_command = 0
-        if self.lock_step:
+        if self._stalled:
+            self._unanswered = self.lock_step
+        elif self.lock_step:
             self._advance(self._command)
         return True
 
     def tick(self) -> None:
         """Let one control period pass (not in lock-step)."""
-        if self.paused or self.over:
+        if self.paused or self.over or self._stalled:
             return
         if self._command is None and self.wait_for_command:
             self._periods += 1

@@ -217,6 +217,49 @@ def test_a_single_step_works_while_paused() -> None:
     assert recorder.taken()[0] == ("step", 0.0, 0.0)
 
 
+def test_a_stalled_lock_step_answers_only_the_newest_command_and_only_when_it_goes_on() -> None:
+    recorder = Recorder()
+    simulation = started(recorder, lock_step=True)
+    simulation.stall()
+    simulation.command(np.zeros(2))
+    simulation.command(LEFT)
+    assert recorder.taken() == []
+    simulation.go_on()
+    assert recorder.taken() == [
+        ("step", -1.0, 0.0),
+        ("reward", 0.5),
+        ("clock", 2),
+        ("observation", 2),
+    ]
+    simulation.go_on()
+    assert recorder.taken() == []
+
+
+def test_a_stalled_robot_in_real_time_moves_by_the_newest_command_afterwards() -> None:
+    recorder = Recorder()
+    simulation = started(recorder, lock_step=False)
+    simulation.command(np.zeros(2))
+    simulation.stall()
+    simulation.command(LEFT)
+    simulation.tick()
+    assert recorder.taken() == []
+    simulation.go_on()
+    assert recorder.taken() == []
+    simulation.tick()
+    assert recorder.taken()[0] == ("step", -1.0, 0.0)
+
+
+@pytest.mark.parametrize("forget", ["reset", "pause"])
+def test_a_command_of_a_stall_is_forgotten_by_a_reset_and_by_a_pause(forget: str) -> None:
+    recorder = Recorder()
+    simulation = started(recorder, lock_step=True)
+    simulation.stall()
+    simulation.command(LEFT)
+    simulation.reset(8) if forget == "reset" else simulation.pause()
+    simulation.go_on()
+    assert not [event for event in recorder.taken() if event[0] == "step"]
+
+
 def test_stamps_do_not_drift_at_rates_without_a_whole_number_of_nanoseconds() -> None:
     recorder = Recorder()
     recorder.embodiment = EMBODIMENT.model_copy(update={"control_rate": 60.0})
