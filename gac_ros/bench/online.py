@@ -1,137 +1,44 @@
-"""Runs of `gac online`, `gac improve` and value-based methods: files, a table and a picture.
+"""The page of online runs: goals, tables and pictures, from the files that are kept.
 
 The page keeps its prose: what stands between the two markers is rendered from the files.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gac_ros.bench.markdown import markdown_table
-from gac_ros.bench.provenance import commit, processor, versions
-from gac_ros.errors import ConfigurationError, EpisodeError
-from gac_ros.evaluation.intervals import mean_interval
+from gac_ros.bench.online_comparison import (
+    Difference,
+    Interval,
+    compared,
+    difference,
+    groups,
+    lead,
+    leads,
+)
+from gac_ros.bench.online_goals import online_goals
+from gac_ros.bench.online_records import OnlineRecord, read_records
+from gac_ros.bench.score_goals import goal_table
+from gac_ros.errors import ConfigurationError
 from gac_ros.files import write_text
 from gac_ros.online.plot import plot_rounds
 from gac_ros.online.report import COLUMNS, row, with_interval
-from gac_ros.online.results import RESULTS_FILE, RoundResult
+from gac_ros.online.results import RoundResult
 
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
-# Where the files of a run's folder lie is nobody else's business.
-_PATHS = ("learner", "accepted_learner", "collector", "incumbent")
-
-
-@dataclass(frozen=True)
-class OnlineRecord:
-    """A run as it is kept.
-
-    Attributes:
-        name: of the file.
-        command: what the user typed.
-        config: settings.
-        seed: of its starts, plans and trainings.
-        robot: its name.
-        data: the folders' names and which of their episodes it began with; None in older files.
-        rounds: those that are complete.
-        training: gradient steps and their processor time since the run began, by round; empty
-            where the run did not count them.
-    """
-
-    name: str
-    command: str
-    config: dict[str, Any]
-    seed: int
-    robot: str
-    data: tuple[Any, ...] | None
-    rounds: tuple[RoundResult, ...]
-    training: tuple[dict[str, float], ...] = ()
-
-    @property
-    def wanted(self) -> int:
-        """Episodes that it was to collect."""
-        return int(self.config["episodes"])
-
-    @property
-    def collected(self) -> int:
-        """Episodes that it has collected; live ones are not among them."""
-        return sum(len(r.collection.returns) for r in self.rounds if r.collection is not None)
-
-
-def keep_run(folder: Path, results: Path) -> Path:
-    """Copy a run's figures to a file named after its folder.
-
-    Raises:
-        EpisodeError: the folder holds no run, or no complete round.
-        OutputError: the file cannot be written.
-    """
-    try:
-        content = json.loads((folder / RESULTS_FILE).read_text(encoding="utf-8"))
-        run, rounds = content["run"], content["rounds"]
-        for entry in rounds:
-            RoundResult.model_validate(entry)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EpisodeError(
-            f"{folder}: holds no run of gac online or gac improve with a complete round "
-            f"({' '.join(str(error).split())[:200]})"
-        ) from error
-    kept = {
-        "command": run["command_line"],
-        "seed": run["seed"],
-        "robot": run["robot"],
-        "keep": run["keep"],
-        "initial_data": [Path(path).name for path in run.get("initial_data", ())],
-        **{key: run[key] for key in ("training", "library") if key in run},
-        "config": run["config"],
-        "rounds": [{k: v for k, v in entry.items() if k not in _PATHS} for entry in rounds],
-        "kept_at_commit": commit(),
-        "versions": versions(),
-        "processor": processor(),
-    }
-    path = results / f"{folder.resolve().name}.json"
-    write_text(path, json.dumps(kept, indent=1) + "\n")
-    return path
-
-
-def read_records(results: Path) -> list[OnlineRecord]:
-    """All runs that are kept, by name.
-
-    Raises:
-        EpisodeError: a file is damaged.
-    """
-    records = []
-    for path in sorted(results.glob("*.json")):
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            rounds = [
-                RoundResult.model_validate({**dict.fromkeys(_PATHS, ""), **entry})
-                for entry in content["rounds"]
-            ]
-            records.append(
-                OnlineRecord(
-                    path.stem,
-                    content["command"],
-                    content["config"],
-                    int(content["seed"]),
-                    content["robot"],
-                    _data(content),
-                    tuple(rounds),
-                    tuple(content.get("training", ())),
-                )
-            )
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise EpisodeError(f"{path}: is damaged; make it again or remove it") from error
-    return records
-
-
-def _data(content: dict[str, Any]) -> tuple[Any, ...] | None:
-    if "initial_data" not in content:
-        return None
-    return (*content["initial_data"], content["keep"])
+_GOALS = """\
+Of complete runs; rise and lead are paired over the reporting starts. In brackets the 95 % interval
+(Student's t) over all starts of all seeds, which takes the starts of one training to be independent
+and decides whether a goal is met; beside it that over the seeds' means, one value a seed, which a
+few seeds leave wide. *met over the starts only*: the latter includes zero.
+"""
+_COUNTS = """\
+*Robot steps* were collected and learned from; *simulated beside them*: steps of plan trials and of
+the gate on tuning starts, which tell plans and models apart and are learned from in no other way.
+"""
 
 
 def write_figures(results: Path, page: Path) -> None:
@@ -154,7 +61,13 @@ def write_figures(results: Path, page: Path) -> None:
         ) from error
     pictures = _draw(records, results)
     folder = results.relative_to(page.parent) if results.is_relative_to(page.parent) else results
-    tables = [*_summary(records), *_comparisons(records), *_over_seeds(records)]
+    tables = [
+        *(*_GOALS.splitlines(), "", *goal_table(online_goals(records), "robot")),
+        *(*_summary(records), *_COUNTS.splitlines(), ""),
+        *_comparisons(records),
+        *_over_seeds(records),
+        *_leads(records),
+    ]
     lines = [BEGIN, "", *tables, *_details(records, [folder / name for name in pictures]), END]
     write_text(page, before + "\n".join(lines) + after)
 
@@ -164,7 +77,7 @@ def _draw(records: Sequence[OnlineRecord], results: Path) -> list[str]:
     names = []
     for robot in dict.fromkeys(record.robot for record in records):
         names.append(f"returns_{Path(robot).stem}.png")
-        runs = [(_method(record), record.rounds) for record in records if record.robot == robot]
+        runs = [(record.method, record.rounds) for record in records if record.robot == robot]
         plot_rounds(runs, results / names[-1])
     return names
 
@@ -174,6 +87,8 @@ def _summary(records: Sequence[OnlineRecord]) -> Iterator[str]:
         "run",
         "collected",
         "of",
+        "robot steps",
+        "simulated beside them",
         "at first",
         "at last",
         "rise (95 %)",
@@ -187,27 +102,31 @@ def _summary(records: Sequence[OnlineRecord]) -> Iterator[str]:
         returns = [v for r in record.rounds if r.collection for v in r.collection.returns]
         mean = f"{sum(returns) / len(returns):.1f}" if returns else "–"
         cells = [record.name, str(record.collected), str(record.wanted)]
+        cells += [f"{last.steps:,}", f"{last.gate_steps:,}"]
         exploited = [with_interval(r.exploitation) for r in (first, last, best)]
-        rows.append([*cells, *exploited[:2], _difference((first, last)), exploited[2], mean])
+        rise = _over_starts(difference((first, last)))
+        rows.append([*cells, *exploited[:2], rise, exploited[2], mean])
     yield from markdown_table(headings, rows)
 
 
 def _comparisons(records: Sequence[OnlineRecord]) -> Iterator[str]:
     rows = [
         [
-            one.name,
-            other.name,
-            " / ".join(dict.fromkeys(str(result.episodes) for result in (mine, theirs))),
-            *(with_interval(r.exploitation) for r in (mine, theirs)),
-            _difference((theirs, mine)),
+            pair.one.name,
+            pair.other.name,
+            " / ".join(dict.fromkeys(str(r.episodes) for r in (pair.mine, pair.theirs))),
+            f"{pair.mine.gate_steps:,} / {pair.theirs.gate_steps:,}",
+            *(with_interval(r.exploitation) for r in (pair.mine, pair.theirs)),
+            _over_starts(pair.lead),
         ]
-        for one, other, mine, theirs in _compared(records)
+        for pair in compared(records)
     ]
     if rows:
         headings = (
             "exploring",
             "against",
             "episodes",
+            "simulated beside them",
             "exploring's",
             "the other's",
             "ahead (95 %)",
@@ -215,54 +134,22 @@ def _comparisons(records: Sequence[OnlineRecord]) -> Iterator[str]:
         yield from markdown_table(headings, rows)
 
 
-def _compared(
-    records: Sequence[OnlineRecord],
-) -> Iterator[tuple[OnlineRecord, OnlineRecord, RoundResult, RoundResult]]:
-    """Exploring and the other strategies, where nothing but the strategy differs, at their end.
-
-    Value-based methods differ in all they do; robot, data, starts and episodes are the same. Where
-    live episodes make the rounds of one longer, the other strategy has had the more episodes.
-    """
-    for record in records:
-        if record.config.get("collect") != "explore":
-            continue
-        for other in records:
-            if other.config.get("collect") == "explore" or not _comparable(record, other):
-                continue
-            most = other.rounds[-1].episodes
-            mine = [result for result in record.rounds if 0 < result.episodes <= most]
-            if mine:
-                had = mine[-1].episodes
-                theirs = next(result for result in other.rounds if result.episodes >= had)
-                yield record, other, mine[-1], theirs
-
-
 def _over_seeds(records: Sequence[OnlineRecord]) -> Iterator[str]:
-    """Runs that differ in their seed alone, all reporting starts of all of them taken together."""
-    groups: dict[tuple[str, ...], list[OnlineRecord]] = {}
-    for record in records:
-        if record.collected == record.wanted:
-            groups.setdefault(_but_for_the_seed(record), []).append(record)
-    compared = list(_compared(records))
+    """Runs that differ in their seed alone: where they began and ended, and the rise."""
     rows = []
-    for group in groups.values():
+    for group in groups(records):
         if len(group) < 2:
             continue
-        group.sort(key=lambda record: record.seed)
         ends = [(record.rounds[0], record.rounds[-1]) for record in group]
-        pairs = [
-            (theirs, mine)
-            for one, other, mine, theirs in compared
-            if other in group and one.collected == one.wanted
-        ]
+        rise = difference(*ends)
         rows.append(
             [
-                f"`{group[0].robot}`, {_method(group[0])}",
+                f"`{group[0].robot}`, {group[0].method}",
                 ", ".join(str(record.seed) for record in group),
                 str(group[0].wanted),
                 *(_means([end[i] for end in ends]) for i in (0, 1)),
-                _difference(*ends),
-                _difference(*pairs) if pairs else "–",
+                _over_starts(rise),
+                _over_seeds_alone(rise),
             ]
         )
     if rows:
@@ -272,51 +159,66 @@ def _over_seeds(records: Sequence[OnlineRecord]) -> Iterator[str]:
             "episodes",
             "at first, each",
             "at last, each",
-            "rise (95 %)",
-            "exploring is ahead by (95 %)",
+            "rise (95 % over starts)",
+            "95 % over seeds",
         )
         yield from markdown_table(headings, rows)
 
 
-def _but_for_the_seed(record: OnlineRecord) -> tuple[str, ...]:
-    return str(record.robot), str(record.data), json.dumps(record.config, sort_keys=True)
+def _leads(records: Sequence[OnlineRecord]) -> Iterator[str]:
+    """Comparisons that differ in their seed alone, taken together."""
+    rows = []
+    for pairs in leads(records):
+        if len(pairs) < 2:
+            continue
+        ahead = lead(pairs)
+        sides = [[getattr(pair, side) for pair in pairs] for side in ("mine", "theirs")]
+        rows.append(
+            [
+                f"`{pairs[0].one.robot}`, {pairs[0].one.method}",
+                pairs[0].other.method,
+                ", ".join(str(pair.one.seed) for pair in pairs),
+                " / ".join(dict.fromkeys(_span([r.episodes for r in side]) for side in sides)),
+                " / ".join(_span([result.gate_steps for result in side]) for side in sides),
+                _over_starts(ahead),
+                _over_seeds_alone(ahead),
+            ]
+        )
+    if rows:
+        headings = (
+            "over seeds, exploring",
+            "against",
+            "seeds",
+            "episodes",
+            "simulated beside them",
+            "ahead (95 % over starts)",
+            "95 % over seeds",
+        )
+        yield from markdown_table(headings, rows)
 
 
-def _method(record: OnlineRecord) -> str:
-    return str(record.config.get("algorithm", record.config.get("collect")))
+def _span(values: Sequence[int]) -> str:
+    low, high = min(values), max(values)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def _means(results: Sequence[RoundResult]) -> str:
     return ", ".join(f"{_exploited(result):.1f}" for result in results)
 
 
-def _comparable(one: OnlineRecord, other: OnlineRecord) -> bool:
-    if "algorithm" in other.config:
-        return _circumstances(one) == _circumstances(other) and one.data in (None, other.data)
-
-    def begin(record: OnlineRecord) -> tuple[Any, ...]:
-        config = {k: v for k, v in record.config.items() if k not in ("collect", "episodes")}
-        return record.seed, record.rounds[0].incumbent_digest, config
-
-    return begin(one) == begin(other)
+def _over_starts(found: Difference | None) -> str:
+    """The mean of a difference and its interval over the starts."""
+    if found is None:
+        return "–"
+    return " ".join([f"{found.mean:+.1f}", *_interval(found.over_starts)])
 
 
-def _circumstances(record: OnlineRecord) -> tuple[Any, ...]:
-    return record.seed, record.robot, record.config.get("evaluation_episodes")
+def _over_seeds_alone(found: Difference | None) -> str:
+    return "" if found is None else "".join(_interval(found.over_seeds)).strip("()")
 
 
-def _difference(*pairs: tuple[RoundResult, RoundResult]) -> str:
-    """Mean of the second less the first on the same reporting starts, and its 95 % interval."""
-    differences: list[float] = []
-    for before, after in pairs:
-        if before.exploitation is None or after.exploitation is None:
-            return "–"
-        starts = zip(before.exploitation.returns, after.exploitation.returns, strict=True)
-        differences += [later - earlier for earlier, later in starts]
-    mean, interval = sum(differences) / len(differences), mean_interval(differences)
-    if interval is None:
-        return f"{mean:+.1f}"
-    return f"{mean:+.1f} ({interval[0]:.1f} to {interval[1]:.1f})"
+def _interval(interval: Interval | None) -> list[str]:
+    return [] if interval is None else [f"({interval[0]:.1f} to {interval[1]:.1f})"]
 
 
 def _exploited(result: RoundResult) -> float:
@@ -328,7 +230,8 @@ def _details(records: Sequence[OnlineRecord], pictures: Sequence[Path]) -> Itera
         yield f"![returns over collected episodes]({picture.as_posix()})"
         yield ""
     for record in records:
-        yield f"**{record.name}**, `{record.command}`"
+        commit = f", commit `{record.commit}`" if record.commit else ""
+        yield f"**{record.name}**, `{record.command}`{commit}"
         yield ""
         yield from markdown_table(
             (*COLUMNS, "live"), [[*row(result), _live(result)] for result in record.rounds]

@@ -29,7 +29,8 @@ def online(
 
     Example: `gac bench online runs/explore-0 runs/exploit-0`
     """
-    from gac_ros.bench.online import keep_run, write_figures
+    from gac_ros.bench.online import write_figures
+    from gac_ros.bench.online_records import keep_run
 
     console = make_console()
     for run in runs or []:

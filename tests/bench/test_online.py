@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from gac_ros.bench.online_goals import online_goals
+from gac_ros.bench.online_records import keep_run, read_records
 from gac_ros.cli.app import main
 
 pytestmark = pytest.mark.usefixtures("signals_as_before")
@@ -56,7 +58,15 @@ def write_run(
         "return_mean": mean,
         "return_ci95": [mean - 3.0, mean + 3.0],
     }
-    second = {**first, "round": 1, "collection": collection, "exploitation": better, "episodes": 2}
+    second = {
+        **first,
+        "round": 1,
+        "collection": collection,
+        "exploitation": better,
+        "episodes": 2,
+        "steps": 10,
+        "gate_steps": 1200,
+    }
     run = {
         "command_line": "gac online --out run",
         "seed": 0,
@@ -107,10 +117,11 @@ def test_exploring_is_compared_with_runs_that_differ_in_nothing_else(tmp_path: P
     ]
     compared = [row for row in rows if row[:2] == ["explore", "exploit"]]
     # Two starts; exploring is five ahead on either.
-    assert compared == [["explore", "exploit", "2", "9.5 ± 3.0", "4.5 ± 3.0", "+5.0 (5.0 to 5.0)"]]
+    figures = ["2", "1,200 / 1,200", "9.5 ± 3.0", "4.5 ± 3.0", "+5.0 (5.0 to 5.0)"]
+    assert compared == [["explore", "exploit", *figures]]
     assert not any(row[:2] == ["explore", "prior"] for row in rows)
-    rises = [row[5] for row in rows if len(row) == 8 and row[0] == "explore"]
-    assert rises == ["+7.0 (0.6 to 13.4)"]
+    (run,) = [row for row in rows if len(row) == 10 and row[0] == "explore"]
+    assert run[3:8] == ["10", "1,200", "2.0 ± 2.0", "9.5 ± 3.0", "+7.0 (0.6 to 13.4)"]
 
 
 def test_where_live_episodes_make_rounds_longer_the_other_has_had_the_more(tmp_path: Path) -> None:
@@ -157,7 +168,8 @@ def test_exploring_is_compared_with_value_based_methods_on_the_same_data_and_sta
         [cell.strip() for cell in line.split("|")[1:-1]] for line in page.read_text().split("\n")
     ]
     compared = [row[1:] for row in rows if row[:1] == ["explore"] and row[1].startswith("rlpd")]
-    assert compared == [["rlpd", "2", "9.5 ± 3.0", "4.5 ± 3.0", "+5.0 (5.0 to 5.0)"]]
+    figures = ["2", "1,200 / 1,200", "9.5 ± 3.0", "4.5 ± 3.0", "+5.0 (5.0 to 5.0)"]
+    assert compared == [["rlpd", *figures]]
     assert "0 gradient steps, 0 s of processor time." in page.read_text()
     assert "somebody" not in (results / "rlpd.json").read_text()
 
@@ -184,12 +196,86 @@ def test_runs_that_differ_in_the_seed_alone_are_summed_up(tmp_path: Path) -> Non
     rows = [
         [cell.strip() for cell in line.split("|")[1:-1]] for line in page.read_text().split("\n")
     ]
-    summed = {row[0]: row[1:] for row in rows if len(row) == 7 and row[0].startswith("`toy`")}
-    assert summed.keys() == {"`toy`, explore", "`toy`, exploit"}
-    assert summed["`toy`, explore"][:4] == ["0, 1", "2", "2.0, 2.0", "9.5, 7.5"]
-    assert summed["`toy`, explore"][5] == "–"
+    summed = [row for row in rows if len(row) == 7 and row[0].startswith("`toy`")]
+    rises = {row[0]: row[1:] for row in summed if row[1] != "exploit"}
+    assert rises.keys() == {"`toy`, explore", "`toy`, exploit"}
+    assert rises["`toy`, explore"][:4] == ["0, 1", "2", "2.0, 2.0", "9.5, 7.5"]
+    # Over the seeds it is two values, 7 and 5, and a t of one degree of freedom.
+    assert rises["`toy`, explore"][5] == "-6.7 to 18.7"
+    (lead,) = [row for row in summed if row[1] == "exploit"]
     # Five ahead on both starts of one seed, four on both of the other.
-    assert summed["`toy`, exploit"][5] == "+4.5 (3.6 to 5.4)"
+    assert lead[0] == "`toy`, explore"
+    assert lead[2:] == ["0, 1", "2", "1,200 / 1,200", "+4.5 (3.6 to 5.4)", "-1.9 to 10.9"]
+
+
+def test_a_value_based_run_counts_once_beside_each_loop_that_it_is_compared_with(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("matplotlib")
+    page, results = tmp_path / "page.md", tmp_path / "results"
+    page.write_text("<!-- figures: begin -->\n<!-- figures: end -->\n")
+    shared = {"initial_data": ["worst"]}
+    configs = {
+        "explore": {"episodes": 2, "collect": "explore"},
+        "improve": {"episodes": 2, "collect": "explore", "deployment": {}},
+        "rlpd": {"episodes": 2, "algorithm": "rlpd"},
+    }
+    means = {"explore": 9.5, "improve": 6.5, "rlpd": 4.5}
+    runs = [
+        write_run(
+            tmp_path / f"{name}-{seed}",
+            mean=means[name] + seed,
+            run_changes={**shared, "seed": seed, "config": config},
+        )
+        for name, config in configs.items()
+        for seed in range(2)
+    ]
+    options = ["--results", str(results), "--page", str(page)]
+    assert main(["bench", "online", *map(str, runs), *options]) == 0
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in page.read_text().split("\n")
+    ]
+    leads = [[row[0], *row[2:]] for row in rows if len(row) == 7 and row[1] == "rlpd"]
+    common = ["0, 1", "2", "1,200 / 1,200"]
+    assert leads == [
+        ["`toy`, explore", *common, "+5.0 (5.0 to 5.0)", "5.0 to 5.0"],
+        ["`toy`, explore (gac improve)", *common, "+2.0 (2.0 to 2.0)", "2.0 to 2.0"],
+    ]
+
+
+def test_goals_are_told_from_the_runs_that_are_kept(tmp_path: Path) -> None:
+    means = {"explore": (9.5, 19.5), "exploit": (4.5, 3.5)}
+    for collect, pair in means.items():
+        for seed, mean in enumerate(pair):
+            config = {"episodes": 2, "collect": collect}
+            changes = {"seed": seed, "robot": "pointmaze_umaze", "config": config}
+            run = write_run(tmp_path / f"{collect}-{seed}", mean=mean, run_changes=changes)
+            keep_run(run, tmp_path / "results")
+    found = {
+        (goal.task, goal.text): goal for goal in online_goals(read_records(tmp_path / "results"))
+    }
+    umaze = "pointmaze_umaze"
+    rise = found[umaze, "exploitation rises by more than its interval within 300 episodes"]
+    assert rise.measured == "+12.0 [+2.8, +21.2] (2 seeds)"
+    # The seeds rise by 7 and 17: too different for two of them to say so.
+    assert rise.met is True
+    assert rise.words == "met over the starts only"
+    ahead = found[umaze, "ahead of exploit by more than the interval"]
+    assert ahead.measured.startswith("+10.5 [")
+    assert found[umaze, "no run that explores ends below where it began"].words == "met"
+    assert found[umaze, "ahead of rlpd by more than the interval"].words == "not run"
+    missing = found["hopper", "exploitation rises by more than its interval within 300 episodes"]
+    assert missing.met is None
+
+
+def test_a_kept_run_names_the_commit_that_began_it_and_older_files_none(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    for name, changes in (("new", {"commit": "0123456789ab"}), ("old", {})):
+        keep_run(write_run(tmp_path / name, mean=1.0, run_changes=changes), results)
+    content = json.loads((results / "old.json").read_text())
+    del content["commit"]
+    (results / "old.json").write_text(json.dumps(content))
+    assert [record.commit for record in read_records(results)] == ["0123456789ab", None]
 
 
 def test_a_page_without_markers_and_a_folder_without_a_run_are_refused(

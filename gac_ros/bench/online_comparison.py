@@ -1,0 +1,133 @@
+"""Online runs held against where they began, and against each other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gac_ros.bench.online_records import OnlineRecord
+from gac_ros.evaluation.intervals import mean_interval
+from gac_ros.online.results import RoundResult
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far one round's exploitation is above another's, on the same reporting starts.
+
+    Attributes:
+        mean: over all starts of all pairs of rounds.
+        over_starts: its 95 % interval (Student's t) over the starts; those of one training are
+            taken to be independent. None with fewer than two.
+        over_seeds: likewise over the means of the pairs, one a training seed; None with one.
+    """
+
+    mean: float
+    over_starts: Interval | None
+    over_seeds: Interval | None
+
+
+def difference(*pairs: tuple[RoundResult, RoundResult]) -> Difference | None:
+    """The second of each pair less the first; None where one has no exploitation."""
+    differences: list[list[float]] = []
+    for before, after in pairs:
+        if before.exploitation is None or after.exploitation is None:
+            return None
+        starts = zip(before.exploitation.returns, after.exploitation.returns, strict=True)
+        differences.append([later - earlier for earlier, later in starts])
+    everything = [value for values in differences for value in values]
+    means = [float(np.mean(values)) for values in differences]
+    return Difference(float(np.mean(everything)), mean_interval(everything), mean_interval(means))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A run that explores and another one, after as many episodes.
+
+    Attributes:
+        one, other: the runs.
+        mine, theirs: the rounds that are compared.
+    """
+
+    one: OnlineRecord
+    other: OnlineRecord
+    mine: RoundResult
+    theirs: RoundResult
+
+    @property
+    def lead(self) -> Difference | None:
+        """How far the one that explores is ahead."""
+        return difference((self.theirs, self.mine))
+
+
+def compared(records: Sequence[OnlineRecord]) -> Iterator[Pair]:
+    """Exploring and the other strategies, where nothing but the strategy differs, at their end.
+
+    Value-based methods differ in all they do; robot, data, starts and episodes are the same. Where
+    live episodes make the rounds of one longer, the other strategy has had the more episodes.
+    """
+    for record in records:
+        if record.config.get("collect") != "explore":
+            continue
+        for other in records:
+            if other.config.get("collect") == "explore" or not _comparable(record, other):
+                continue
+            most = other.rounds[-1].episodes
+            mine = [result for result in record.rounds if 0 < result.episodes <= most]
+            if mine:
+                had = mine[-1].episodes
+                theirs = next(result for result in other.rounds if result.episodes >= had)
+                yield Pair(record, other, mine[-1], theirs)
+
+
+def groups(records: Sequence[OnlineRecord]) -> list[list[OnlineRecord]]:
+    """Complete runs that differ in their seed alone, by seed."""
+    found: dict[tuple[str, ...], list[OnlineRecord]] = {}
+    for record in records:
+        if record.complete:
+            found.setdefault(but_for_the_seed(record), []).append(record)
+    return [sorted(group, key=lambda record: record.seed) for group in found.values()]
+
+
+def leads(records: Sequence[OnlineRecord]) -> list[list[Pair]]:
+    """Comparisons of complete runs that differ in their seed alone, by seed.
+
+    A value-based run is comparable with `gac online` and with `gac improve`, whose settings
+    differ: those are comparisons of their own.
+    """
+    found: dict[tuple[str, ...], list[Pair]] = {}
+    for pair in compared(records):
+        if pair.one.complete and pair.other.complete:
+            key = (*but_for_the_seed(pair.one), *but_for_the_seed(pair.other))
+            found.setdefault(key, []).append(pair)
+    return [sorted(pairs, key=lambda pair: pair.one.seed) for pairs in found.values()]
+
+
+def lead(pairs: Sequence[Pair]) -> Difference | None:
+    """How far exploring is ahead over all pairs."""
+    return difference(*((pair.theirs, pair.mine) for pair in pairs))
+
+
+def but_for_the_seed(record: OnlineRecord) -> tuple[str, ...]:
+    """What runs have in common that differ in their seed alone."""
+    return str(record.robot), str(record.data), json.dumps(record.config, sort_keys=True)
+
+
+def _comparable(one: OnlineRecord, other: OnlineRecord) -> bool:
+    if "algorithm" in other.config:
+        return _circumstances(one) == _circumstances(other) and one.data in (None, other.data)
+
+    def begin(record: OnlineRecord) -> tuple[Any, ...]:
+        config = {k: v for k, v in record.config.items() if k not in ("collect", "episodes")}
+        return record.seed, record.rounds[0].incumbent_digest, config
+
+    return begin(one) == begin(other)
+
+
+def _circumstances(record: OnlineRecord) -> tuple[Any, ...]:
+    return record.seed, record.robot, record.config.get("evaluation_episodes")
