@@ -32,6 +32,47 @@ def test_the_page_shows_each_cell_and_leaves_those_not_run_empty(tmp_path: Path)
         assert (results / plot).stat().st_size < 100_000
 
 
+def test_bold_is_decided_over_the_training_seeds_that_all_methods_have(tmp_path: Path) -> None:
+    runs = [
+        example_record(seed=0, scores=[90.0, 92.0]),
+        example_record(seed=1, scores=[10.0, 12.0]),
+        example_record(method="lpt_w1", seed=0, scores=[80.0, 82.0]),
+    ]
+    for run in runs:
+        write_record(tmp_path / "learning", run)
+    write_report(tmp_path, tmp_path / "results.md")
+    page = (tmp_path / "results.md").read_text()
+    # Its second seed lowers the mean below LPT's, who has no such seed.
+    assert "**51.0** ±" in page
+    assert "**81.0** ±" not in page
+    write_record(tmp_path / "learning", example_record(method="lpt_w4", seed=2))
+    write_report(tmp_path, tmp_path / "results.md")
+    row = (tmp_path / "results.md").read_text().split("### Goals")[0]
+    assert "**" not in row.split("### Scores")[1]
+
+
+def test_goals_name_the_seeds_and_the_interval_over_them() -> None:
+    ours = [example_record(seed=seed, scores=[96.0 + seed, 98.0 + seed] * 2) for seed in range(3)]
+    theirs = [
+        example_record(method="lpt_w1", seed=seed, scores=[90.0 - 40.0 * seed] * 4)
+        for seed in range(2)
+    ]
+    umaze = [g for g in goals(summarize([*ours, *theirs])) if g.task == "pointmaze_umaze"]
+    found = {goal.text: goal for goal in umaze}
+    at_least = found["mean score ≥ 95"]
+    assert at_least.measured.endswith("(3 seeds)")
+    # The seeds' means are 97, 98 and 99.
+    assert at_least.over_seeds == "[95.5, 100.5]"
+    ahead = found["ahead of lpt_w1 by more than the interval"]
+    assert ahead.measured.endswith("(2 seeds)")
+    assert ahead.met is True
+    assert ahead.words == "met over the starts only"
+    alone = goals(summarize([ours[0], theirs[0]]))
+    ahead = next(goal for goal in alone if goal.text.startswith("ahead of lpt_w1"))
+    assert ahead.measured.endswith("(1 seed)")
+    assert ahead.over_seeds == ""
+
+
 def test_rendering_again_changes_no_byte(tmp_path: Path) -> None:
     write_record(tmp_path / "results" / "learning", example_record())
 

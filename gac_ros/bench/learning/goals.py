@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from gac_ros.bench.learning.summary import CellSummary, Table, difference
+from gac_ros.bench.learning.summary import CellSummary, Table, bracketed, difference
 from gac_ros.bench.learning.tasks import TASKS
+from gac_ros.bench.score_goals import ScoreGoal, count_seeds
 
 OURS = "gac"
 RIVALS = ("lpt_w1", "lpt_w4", "behaviour_cloning_best_10")
@@ -22,29 +22,12 @@ _BEST_OF_DATA = ("halfcheetah_medium_replay",)
 _LARGEST_DATA_MEAN = 10.0
 
 
-@dataclass(frozen=True)
-class Goal:
-    """A goal and how it stands.
-
-    Attributes:
-        task: which task.
-        text: what is asked for.
-        measured: what the runs say; empty when they are missing.
-        met: None when they are missing.
-    """
-
-    task: str
-    text: str
-    measured: str = ""
-    met: bool | None = None
-
-
-def goals(table: Table) -> list[Goal]:
+def goals(table: Table) -> list[ScoreGoal]:
     """Every goal, in the order of the tasks."""
     return [goal for task in TASKS for goal in _goals_of(task.name, table)]
 
 
-def _goals_of(name: str, table: Table) -> Iterator[Goal]:
+def _goals_of(name: str, table: Table) -> Iterator[ScoreGoal]:
     task = next(task for task in TASKS if task.name == name)
     ours = table.get((name, OURS))
     if name in _AT_LEAST:
@@ -64,37 +47,39 @@ def _goals_of(name: str, table: Table) -> Iterator[Goal]:
         yield _weak_data(name, ours or table.get((name, "data_mean")))
 
 
-def _at_least(name: str, text: str, ours: CellSummary | None, wanted: float | None) -> Goal:
+def _at_least(name: str, text: str, ours: CellSummary | None, wanted: float | None) -> ScoreGoal:
     if ours is None or wanted is None:
-        return Goal(name, text)
-    seeds = "1 seed" if len(ours.records) == 1 else f"{len(ours.records)} seeds"
-    measured = f"{ours.mean:.1f} ± {ours.half_width:.1f} ({seeds})"
-    return Goal(name, text, measured, ours.mean >= wanted)
+        return ScoreGoal(name, text)
+    measured = f"{ours.mean:.1f} ± {ours.half_width:.1f} ({count_seeds(len(ours.records))})"
+    over_seeds = bracketed(ours.interval_over_seeds)
+    return ScoreGoal(name, text, measured, over_seeds, ours.mean >= wanted)
 
 
-def _ahead(name: str, rival: str, ours: CellSummary | None, theirs: CellSummary | None) -> Goal:
+def _ahead(
+    name: str, rival: str, ours: CellSummary | None, theirs: CellSummary | None
+) -> ScoreGoal:
     text = f"ahead of {rival} by more than the interval"
     found = None if ours is None or theirs is None else difference(ours, theirs)
     if found is None or found.interval is None:
-        return Goal(name, text)
-    low, high = found.interval
-    measured = f"{found.mean:+.1f} [{low:+.1f}, {high:+.1f}]"
-    return Goal(name, text, measured, found.ahead)
+        return ScoreGoal(name, text)
+    return ScoreGoal.ahead(
+        name, text, found.mean, found.interval, found.over_seeds, seeds=found.seeds
+    )
 
 
-def _within_time(name: str, ours: CellSummary | None) -> Goal:
+def _within_time(name: str, ours: CellSummary | None) -> ScoreGoal:
     # It keeps one core busy: on an idle machine the wall clock says the same, on a shared one more.
     text = f"training within {MINUTES:.0f} minutes of processor time"
     spent = [record.times.training for record in ours.records] if ours else []
     minutes = [times.cpu / 60.0 for times in spent if times is not None]
     if not minutes:
-        return Goal(name, text)
-    return Goal(name, text, f"{max(minutes):.1f} min at most", max(minutes) <= MINUTES)
+        return ScoreGoal(name, text)
+    return ScoreGoal(name, text, f"{max(minutes):.1f} min at most", met=max(minutes) <= MINUTES)
 
 
-def _weak_data(name: str, any_cell: CellSummary | None) -> Goal:
+def _weak_data(name: str, any_cell: CellSummary | None) -> ScoreGoal:
     text = f"the data's mean score < {_LARGEST_DATA_MEAN:.0f}"
     if any_cell is None:
-        return Goal(name, text)
+        return ScoreGoal(name, text)
     mean = any_cell.records[0].data.score_mean
-    return Goal(name, text, f"{mean:.1f}", mean < _LARGEST_DATA_MEAN)
+    return ScoreGoal(name, text, f"{mean:.1f}", met=mean < _LARGEST_DATA_MEAN)

@@ -7,9 +7,16 @@ from collections.abc import Iterator, Mapping
 from gac_ros.bench.learning.goals import goals
 from gac_ros.bench.learning.harness import Cell, cell_config
 from gac_ros.bench.learning.methods import METHODS, find_method
-from gac_ros.bench.learning.summary import CellSummary, Table, config_differences, distinct
+from gac_ros.bench.learning.summary import (
+    CellSummary,
+    Table,
+    bracketed,
+    config_differences,
+    distinct,
+)
 from gac_ros.bench.learning.tasks import TASKS, find_task
 from gac_ros.bench.markdown import markdown_table
+from gac_ros.bench.score_goals import goal_table
 from gac_ros.errors import ConfigurationError
 from gac_ros.training.config import TrainingConfig
 
@@ -21,7 +28,9 @@ loop that drives a robot. A score is normalised: 0 is the random policy, 100 the
 waypoint controller that knows the map; D4RL's reference for the locomotion robots). The training
 seed also picks the starts; they belong to the benchmark alone, no setting was chosen on them, and
 no data were collected from them. ± is half of the 95 % interval (Student's t) over all episodes of
-all seeds; the spread between training seeds stands beside it in the tables of each task.
+all seeds. It takes the starts of one training to be independent and says nothing of other
+trainings; the interval over the seeds' means (Student's t, one value a seed; empty with one) stands
+beside it in the goals and in the tables of each task.
 
 - **GAC** is the package with its default settings. *exploit* climbs to the plan of the highest
   expected return, *explore* asks for more than the data's best.
@@ -63,8 +72,9 @@ def learning_section(table: Table, plots: list[str], folder: str) -> Iterator[st
     yield "### Scores"
     yield ""
     yield (
-        "Mean score ± half of the 95 % interval, and the number of training seeds in brackets. "
-        "The highest mean of a task is bold. An empty cell was not run."
+        "Mean score ± half of the 95 % interval over all episodes, and the number of training "
+        "seeds in brackets. Bold is the method of the highest mean over those training seeds that "
+        "all methods with a run on the task have in common. An empty cell was not run."
     )
     yield ""
     yield from score_table(table)
@@ -79,9 +89,13 @@ def learning_section(table: Table, plots: list[str], folder: str) -> Iterator[st
         yield ""
     yield "### Goals"
     yield ""
-    yield "Differences are paired: the same training seed and the same start."
+    yield (
+        "Differences are paired: the same training seed and the same start; their intervals, in "
+        "square brackets, and ± are over all episodes, and decide. *met over the starts only*: the "
+        "interval over the seeds includes zero."
+    )
     yield ""
-    yield from _goal_table(table)
+    yield from goal_table(goals(table), "task")
     yield "### Data"
     yield ""
     yield from _data_table(table)
@@ -93,32 +107,33 @@ def learning_section(table: Table, plots: list[str], folder: str) -> Iterator[st
 def score_table(table: Table) -> Iterator[str]:
     """Methods by tasks."""
     tasks = [task.name for task in TASKS]
-    learned = {key: cell.mean for key, cell in table.items() if key[1] != _DATA}
-    best = {
-        task: max((mean for key, mean in learned.items() if key[0] == task), default=None)
-        for task in tasks
-    }
+    best = {task: _best_method(task, table) for task in tasks}
     rows = []
     for method in METHODS:
         row = [method.title]
         for task in tasks:
-            cell, mean = table.get((task, method.name)), learned.get((task, method.name))
-            bold = mean is not None and mean == best[task]
+            cell = table.get((task, method.name))
+            bold = method.name == best[task]
             row.append("" if cell is None else _score(cell, bold=bold))
         rows.append(row)
     yield from markdown_table(["", *tasks], rows)
+
+
+def _best_method(task: str, table: Table) -> str | None:
+    """Who has the highest mean over the seeds that all have; None where they share no seed."""
+    cells = {
+        method: cell for (name, method), cell in table.items() if name == task and method != _DATA
+    }
+    if not cells:
+        return None
+    shared = frozenset.intersection(*(cell.seeds for cell in cells.values()))
+    return max(cells, key=lambda method: cells[method].mean_over(shared)) if shared else None
 
 
 def _score(cell: CellSummary, *, bold: bool = False) -> str:
     mean = f"**{cell.mean:.1f}**" if bold else f"{cell.mean:.1f}"
     seeds = "" if cell.records[0].method == _DATA else f" ({len(cell.records)})"
     return f"{mean} ± {cell.half_width:.1f}{seeds}{_STALE if cell.stale else ''}"
-
-
-def _goal_table(table: Table) -> Iterator[str]:
-    words = {None: "not run", True: "met", False: "**not met**"}
-    rows = [[goal.task, goal.text, goal.measured, words[goal.met]] for goal in goals(table)]
-    yield from markdown_table(["task", "goal", "measured", ""], rows)
 
 
 def _data_table(table: Table) -> Iterator[str]:
@@ -151,14 +166,14 @@ def _task_section(task: str, table: Table) -> Iterator[str]:
     for (name, method), cell in table.items():
         if name != task or method == _DATA:
             continue
-        low, high = cell.statistics["score_interval"] or (cell.mean, cell.mean)
         error = cell.statistics["score_standard_error"]
         rows.append(
             [
                 titles.get(method, method) + (_STALE if cell.stale else ""),
                 f"{cell.mean:.1f}",
                 "" if error is None else f"{error:.1f}",
-                f"[{low:.1f}, {high:.1f}]",
+                bracketed(cell.statistics["score_interval"] or (cell.mean, cell.mean)),
+                bracketed(cell.interval_over_seeds),
                 ", ".join(f"{mean:.1f}" for mean in cell.seed_means),
                 f"{len(cell.scores)}",
                 _minutes(cell, "training"),
@@ -172,7 +187,8 @@ def _task_section(task: str, table: Table) -> Iterator[str]:
         "method",
         "score",
         "standard error",
-        "95 %",
+        "95 % over episodes",
+        "95 % over seeds",
         "each seed",
         "episodes",
         "training, wall / CPU (min)",
@@ -238,9 +254,9 @@ def variants_section(variants: Mapping[str, Table]) -> Iterator[str]:
     yield "## Ablations"
     yield ""
     yield (
-        "Evaluated on the starts of `gac evaluate`, never on the benchmark's; no default was chosen "
-        "by these runs. Mean score ± half of the 95 % interval over all episodes, and the number of "
-        "training seeds in brackets."
+        "Evaluated on the starts of `gac evaluate`, never on the benchmark's; no default was "
+        "chosen by these runs. Mean score ± half of the 95 % interval over all episodes, and the "
+        "number of training seeds in brackets."
     )
     yield ""
     tasks = distinct(task for table in variants.values() for task, _ in table)

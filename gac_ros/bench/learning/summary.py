@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -56,6 +56,21 @@ class CellSummary:
     def seed_means(self) -> list[float]:
         """Mean score of each training seed."""
         return [record.score_mean for record in self.records]
+
+    @property
+    def seeds(self) -> frozenset[int]:
+        """Its training seeds."""
+        return frozenset(record.seed for record in self.records)
+
+    @property
+    def interval_over_seeds(self) -> tuple[float, float] | None:
+        """Student's t at 95 % over the seeds' means; None with one seed."""
+        return mean_interval(self.seed_means)
+
+    def mean_over(self, seeds: Set[int]) -> float:
+        """Mean score over some of its training seeds."""
+        chosen = (record for record in self.records if record.seed in seeds)
+        return float(np.mean([score for record in chosen for score in record.scores]))
 
     @property
     def plans(self) -> int:
@@ -113,11 +128,13 @@ class Difference:
         interval: Student's t at 95 %, over pairs of equal training seed and equal start; None
             with fewer than two.
         seeds: training seeds that both have.
+        over_seeds: likewise over the mean differences of these seeds; None with one.
     """
 
     mean: float
     interval: tuple[float, float] | None
     seeds: int
+    over_seeds: tuple[float, float] | None = None
 
     @property
     def ahead(self) -> bool:
@@ -127,8 +144,7 @@ class Difference:
 
 def difference(first: CellSummary, second: CellSummary) -> Difference | None:
     """First minus second, paired; None where they share no start."""
-    pairs = []
-    seeds = set()
+    pairs: dict[int, list[float]] = {}
     others = {
         (record.seed, episode.seed): episode.score
         for record in second.records
@@ -138,11 +154,19 @@ def difference(first: CellSummary, second: CellSummary) -> Difference | None:
         for episode in record.episodes:
             key = (record.seed, episode.seed)
             if episode.seed is not None and key in others:
-                pairs.append(episode.score - others[key])
-                seeds.add(record.seed)
+                pairs.setdefault(record.seed, []).append(episode.score - others[key])
     if not pairs:
         return None
-    return Difference(float(np.mean(pairs)), mean_interval(pairs), len(seeds))
+    everything = [value for values in pairs.values() for value in values]
+    means = [float(np.mean(values)) for values in pairs.values()]
+    return Difference(
+        float(np.mean(everything)), mean_interval(everything), len(pairs), mean_interval(means)
+    )
+
+
+def bracketed(interval: tuple[float, float] | None) -> str:
+    """An interval as `[low, high]`; empty where there is none."""
+    return "" if interval is None else f"[{interval[0]:.1f}, {interval[1]:.1f}]"
 
 
 def config_differences(config: Mapping[str, Any], default: Mapping[str, Any]) -> list[str]:
