@@ -179,6 +179,8 @@ class Course:
         self._heard: dict[str, float] = {}
         self._finite: dict[str, bool] = {}
         self._sent = embodiment.safe_action
+        self._step = np.zeros(embodiment.action_size)  # from the command before, if it may go on
+        self._ramps = Reaction.RAMP in embodiment.safety.reactions()
 
     def begin(self, seed: int) -> None:
         """An actor's part."""
@@ -256,7 +258,7 @@ class Course:
     def _do_begin(self) -> None:
         self._loop.begin()
         self._heard.clear()
-        self._sent = self._embodiment.safe_action
+        self._note_jump(self._embodiment.safe_action)
 
     def _do_reset(self) -> None:
         self._loop.safety.reset()
@@ -266,7 +268,7 @@ class Course:
         self._loop.rest(self._now)
 
     def _do_stop(self) -> None:
-        self._sent = self._loop.stop()
+        self._note_jump(self._loop.stop())
         self._check_command(self._sent)
 
     def _do_fault(self, fault: Fault, lasting: bool) -> None:
@@ -280,8 +282,9 @@ class Course:
     def _do_stall(self) -> None:
         block = self._loop.safety.block(self._now)
         if block is not None:
-            self._sent = self._loop.safety.replace(block.reaction, decides=False)
-            self._check_command(self._sent)
+            command = self._loop.safety.replace(block.reaction, decides=False)
+            self._check_command(command)
+            self._note_replacement(command)
 
     def _check(self, decision: Decision) -> None:
         self.decisions += 1
@@ -294,6 +297,7 @@ class Course:
             assert not decision.reason
             assert not self._loop.safety.latched
             assert (step <= embodiment.action_max_step + 1e-12).all()
+            self._note_motion(decision.action)
         else:
             assert decision.reason
             jumps = (embodiment.safe_action, np.zeros(2), self._sent)
@@ -304,9 +308,26 @@ class Course:
                 smooth = np.isfinite(embodiment.action_max_change)  # it cannot slow down at once
                 longest[smooth] = embodiment.action_max_step[smooth]
                 assert (step <= longest + 1e-12).all()
+            self._note_replacement(decision.action)
         for event in decision.events:
             assert event.to_json()
-        self._sent = decision.action
+
+    def _note_replacement(self, command: NDArray[np.float64]) -> None:
+        """A fault's reaction: on a robot that ramps it is a motion, on others it comes at once."""
+        if self._ramps:
+            self._note_motion(command)
+        else:
+            self._note_jump(command)
+
+    def _note_motion(self, command: NDArray[np.float64]) -> None:
+        step = command - self._sent
+        change = np.abs(step - self._step)
+        assert (change <= self._embodiment.action_max_change + 1e-12).all()
+        self._sent, self._step = command, step
+
+    def _note_jump(self, command: NDArray[np.float64]) -> None:
+        """What stops the robot comes without regard to acceleration; motion starts anew from it."""
+        self._sent, self._step = command, np.zeros(len(command))
 
     def _check_command(self, action: NDArray[np.float64]) -> None:
         embodiment = self._embodiment

@@ -1,16 +1,21 @@
 """Whatever comes in, what goes out is finite, within its limits, and of the policy only when due.
 
-`--message-sequences 100000` takes some minutes and more messages.
+`--message-sequences 100000` takes some minutes and more messages. With a path in the environment's
+MESSAGE_SEQUENCES_JSON, what was counted is written there.
 """
 
 from __future__ import annotations
 
+import json
+import os
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
+from gac_ros.bench.provenance import commit
 from tests.message_sequences import ROBOTS, Course, courses
 
 
@@ -18,7 +23,9 @@ from tests.message_sequences import ROBOTS, Course, courses
 @pytest.mark.filterwarnings("ignore:overflow")  # of numbers that a scale makes infinite
 def test_no_sequence_of_messages_gets_a_bad_command_out(request: pytest.FixtureRequest) -> None:
     count = request.config.getoption("--message-sequences")
+    report = os.environ.get("MESSAGE_SEQUENCES_JSON")
     seen: Counter[str] = Counter()
+    code = commit() if report else None  # before somebody changes it
 
     @settings(
         max_examples=count,
@@ -47,3 +54,5 @@ def test_no_sequence_of_messages_gets_a_bad_command_out(request: pytest.FixtureR
     assert seen["decisions"] > seen["sequences"]
     assert seen["policy"] > 0.03 * seen["decisions"]
     assert seen["alike"] > seen["sequences"]
+    if report:
+        Path(report).write_text(json.dumps({"commit": code, **seen}, indent=1) + "\n")
