@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -34,6 +35,8 @@ class Exchanged:
         outcome: the verdict.
         policy: who acted; empty when the data do not tell.
         saved: this package's metadata but for embodiment and topics; None in data of others.
+        changed: whether this package wrote the episode, and somebody has changed its numbers since;
+            it is then one of others.
     """
 
     steps: StepEpisode
@@ -42,6 +45,7 @@ class Exchanged:
     outcome: Outcome = "unknown"
     policy: str = ""
     saved: Mapping[str, Any] | None = None
+    changed: bool = False
 
     @property
     def rewards(self) -> NDArray[np.float64]:
@@ -66,7 +70,32 @@ class Exchanged:
             "metadata": dict(self.saved),
             "plans": [[step, dict(plan)] for step, plan in self.steps.plans],
             "rewards_recorded": self.steps.rewards is not None,
+            "arrays_sha256": self._arrays_digest(),
         }
+
+    def rounded(self, dtype: str) -> Exchanged:
+        """The episode with its numbers as they are after they were written as `dtype`."""
+
+        def cut(values: NDArray[np.float64]) -> NDArray[np.float64]:
+            return values.astype(dtype).astype(np.float64)
+
+        steps = self.steps
+        rewards = None if steps.rewards is None else cut(steps.rewards)
+        arrays = {"observations": cut(steps.observations), "actions": cut(steps.actions)}
+        return replace(self, steps=replace(steps, rewards=rewards, **arrays))
+
+    def unlike(self, own: Mapping[str, Any]) -> bool:
+        """Whether its numbers are not those that this package wrote, if it noted them down."""
+        known = own.get("arrays_sha256")
+        return known is not None and known != self._arrays_digest()
+
+    def _arrays_digest(self) -> str:
+        """SHA-256 of its numbers, whatever the format they were in."""
+        digest = hashlib.sha256()
+        for array in (self.steps.observations, self.steps.actions, self.rewards, self.valid):
+            digest.update(f"{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
+        return digest.hexdigest()
 
 
 class Dataset(Protocol):
@@ -107,7 +136,8 @@ def read_exchanged(bag: Path, embodiment: Embodiment) -> Exchanged:
         EpisodeError: the bag is damaged or holds no step.
         EmbodimentError: it was recorded with another embodiment.
     """
-    episode = read_episode(bag, embodiment)
+    # The embodiment is a bag's: it must not choose what code gives the return.
+    episode = read_episode(bag, embodiment, trusted=False)
     metadata = episode.metadata
     if metadata is None:
         raise EpisodeError(f"{bag}: has no metadata")
@@ -157,6 +187,8 @@ def from_arrays(
 ) -> Exchanged:
     """An episode from another format's arrays, checked.
 
+    One that this package wrote gets back what it wrote of it, unless its numbers were changed.
+
     Args:
         origin: the data set and the episode, for errors.
         observations: numbers (T+1, O).
@@ -188,21 +220,27 @@ def from_arrays(
             f"{origin}: has {len(observations)} observations and {steps} actions; an episode has "
             "at least one action, a reward for each, and one observation more"
         )
-    own = own or {}
-    recorded = own.get("rewards_recorded", rewards is not None)
-    return Exchanged(
+    found = Exchanged(
         steps=StepEpisode(
             observations=observations.astype(np.float64),
             actions=actions.astype(np.float64),
-            rewards=rewards.astype(np.float64) if recorded and rewards is not None else None,
+            rewards=None if rewards is None else rewards.astype(np.float64),
             terminated=terminated,
             truncated=truncated,
             valid=valid,
-            plans=tuple((int(step), plan) for step, plan in own.get("plans", ())),
         ),
-        saved=own.get("metadata"),
         **known,
     )
+    if own is None:
+        return found
+    changed = found.unlike(own)
+    # Zeros that stand for rewards that nobody recorded.
+    if not own.get("rewards_recorded", True) and not found.rewards.any():
+        found = replace(found, steps=replace(found.steps, rewards=None))
+    if changed:
+        return replace(found, changed=True)
+    plans = tuple((int(step), plan) for step, plan in own.get("plans", ()))
+    return replace(found, steps=replace(found.steps, plans=plans), saved=own.get("metadata"))
 
 
 def _agree(steps: int, *arrays: Sequence[Any] | NDArray[Any] | None) -> bool:

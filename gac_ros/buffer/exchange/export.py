@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -61,6 +62,7 @@ def export_buffer(
     left_out: list[str] = []
     written: list[int] = []
     embodiment = _embodiment(bags, left_out)
+    kept = _Returns()
 
     def read() -> Iterator[Exchanged]:
         for bag in bags:
@@ -72,6 +74,7 @@ def export_buffer(
             else:
                 yield episode
                 written.append(len(episode.steps.actions))
+                kept.look(episode)
             if on_episode is not None:
                 on_episode()
         if not written:
@@ -94,7 +97,31 @@ def export_buffer(
         ) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    return ExportReport(out, len(written), sum(written), tuple(left_out), losses)
+    return ExportReport(out, len(written), sum(written), tuple(left_out), (*losses, *kept.losses()))
+
+
+class _Returns:
+    """What becomes of returns, as other formats know the sum of the rewards only."""
+
+    def __init__(self) -> None:
+        self._unrewarded = 0
+        self._other = 0
+
+    def look(self, episode: Exchanged) -> None:
+        self._unrewarded += episode.steps.rewards is None
+        known = episode.episode_return
+        self._other += known is not None and not math.isclose(
+            known, float(episode.rewards.sum()), rel_tol=1e-9, abs_tol=1e-9
+        )
+
+    def losses(self) -> Iterator[str]:
+        if self._unrewarded:
+            yield f"{self._unrewarded} episodes have no rewards: zeros are written"
+        if self._other:
+            yield (
+                f"{self._other} episodes: the return is not the sum of the rewards; only gac_ros "
+                "reads it"
+            )
 
 
 def _embodiment(bags: Sequence[Path], left_out: list[str]) -> Embodiment:

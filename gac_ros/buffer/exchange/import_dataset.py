@@ -34,7 +34,8 @@ def import_dataset(
 ) -> ImportReport:
     """Write each episode as a bag; those that are there already are left alone.
 
-    Episodes that this package exported get their id and metadata back. The data are read twice, so
+    Episodes that this package exported get their id and metadata back, unless their numbers were
+    changed since: those are new ones. The data are read twice, so
     that nothing is written of a data set that does not fit.
 
     Args:
@@ -140,6 +141,7 @@ class _Importer:
         self._truncated = 0
         self._present = 0
         self._rewards_lost = False
+        self._changed = 0
 
     def take(self, number: int, episode: Exchanged) -> None:
         metadata = self._metadata(number, episode)
@@ -147,6 +149,7 @@ class _Importer:
             self._present += 1
             return
         self._writer.write(episode.steps, metadata)
+        self._changed += episode.changed
         self._steps.append(len(episode.steps.actions))
         self._terminated += episode.steps.terminated
         self._truncated += episode.steps.truncated
@@ -158,9 +161,6 @@ class _Importer:
     def report(self) -> ImportReport:
         if not self._steps:
             raise all_present(self._out, self._present, self._dataset.path)
-        losses = self._dataset.losses
-        if self._rewards_lost:
-            losses = (*losses, "rewards are summed up: the embodiment has no topic for them")
         return ImportReport(
             imported=len(self._steps),
             present=self._present,
@@ -168,8 +168,22 @@ class _Importer:
             returns=np.array(self._returns),
             terminated=self._terminated,
             truncated=self._truncated,
-            losses=losses,
+            losses=(*self._dataset.losses, *self._losses()),
         )
+
+    def _losses(self) -> Iterator[str]:
+        if self._dataset.control_rate is None and self._dataset.embodiment is None:
+            yield (
+                "the data set does not tell its control rate: the embodiment's "
+                f"{self._embodiment.control_rate:g} Hz are taken for it, unchecked"
+            )
+        if self._rewards_lost:
+            yield "rewards are summed up: the embodiment has no topic for them"
+        if self._changed:
+            yield (
+                f"{self._changed} episodes were changed since gac_ros wrote them: they come as new "
+                "ones, without their ids, metadata and plans"
+            )
 
     def _metadata(self, number: int, episode: Exchanged) -> EpisodeMetadata:
         origin: dict[str, str | int] = {

@@ -22,6 +22,9 @@ _NO_ENDING = (
     "success counts as terminated, any other as truncated"
 )
 _NO_REWARD = "the data set has no rewards: say the returns with gac buffer label"
+# What says nothing more of an episode, or what is said otherwise.
+_BOOKKEEPING = (layout.DONE, "timestamp", "index", "task_index")
+_SHOWN = 5
 _MESSAGES = "messages are made anew from the arrays; their times are nominal"
 
 
@@ -109,7 +112,8 @@ class LeRobotDataset:
         final = row.get(layout.FINAL_OBSERVATION) if self._keys == (layout.STATE,) else None
         last = state[-1] if final is None else np.asarray(final, dtype=np.float64)
         success = columns.get(layout.SUCCESS)
-        succeeded = success is not None and bool(success.any())
+        succeeded = success is not None and bool(success[-1])
+        _refuse_early_ends(origin, columns)
         terminated, truncated = self._ending(columns, succeeded)
         own = json.loads(row[layout.OWN_EPISODE]) if row.get(layout.OWN_EPISODE) else None
         valid = columns.get(layout.VALID)
@@ -180,9 +184,20 @@ class LeRobotDataset:
         ]
         if cameras:
             yield f"pictures are not imported: {', '.join(cameras)}"
+        others = [
+            name
+            for name in self._features
+            if not self._is(name) and name not in (*cameras, *_BOOKKEEPING)
+        ]
+        if others:
+            yield f"features are not imported: {', '.join(others)}"
         if self.embodiment is not None:
             yield _MESSAGES
             return
+        tasks = dict.fromkeys(task for row in self._rows for task in row.get("tasks") or ())
+        if tasks:
+            more = ", ..." if len(tasks) > _SHOWN else ""
+            yield f"tasks are not imported: {', '.join(list(tasks)[:_SHOWN])}{more}"
         yield _NO_FINAL
         if not {layout.TERMINATED, layout.TRUNCATED} <= set(self._features):
             yield _NO_ENDING
@@ -224,3 +239,13 @@ class LeRobotDataset:
         if not isinstance(content, dict):
             raise EpisodeError(f"{self.path}: {name} is no JSON object")
         return content
+
+
+def _refuse_early_ends(origin: str, columns: Mapping[str, NDArray[Any]]) -> None:
+    for name in (layout.TERMINATED, layout.TRUNCATED):
+        flags = columns.get(name)
+        if flags is not None and flags[:-1].any():
+            raise EpisodeError(
+                f"{origin}: '{name}' says it ended at step {int(np.argmax(flags))} of "
+                f"{len(flags)}; cut it there"
+            )

@@ -65,6 +65,7 @@ class _Writer:
         self._folder = folder
         self._embodiment = embodiment
         self._task = task
+        self._precision = precision
         rate = embodiment.control_rate
         self._fps = int(rate) if rate.is_integer() else rate
         self._features = _features(embodiment, precision)
@@ -88,6 +89,7 @@ class _Writer:
             self._finish()
 
     def add(self, episode: Exchanged) -> None:
+        episode = episode.rounded(self._precision)
         columns = self._columns(episode)
         table = self._arrow.table(
             [self._array(name, values) for name, values in columns.items()], schema=self._schema

@@ -21,7 +21,7 @@ from gac_ros.buffer.exchange.export import export_buffer
 from gac_ros.buffer.exchange.lerobot_read import LeRobotDataset, is_lerobot
 from gac_ros.buffer.exchange.lerobot_write import write_lerobot
 from gac_ros.buffer.exchange.statistics import FeatureStatistics
-from gac_ros.buffer.reader import read_episode
+from gac_ros.buffer.reader import read_episode, read_metadata
 from gac_ros.errors import ConfigurationError, EmbodimentError, EpisodeError
 
 BY_LEROBOT = Path(__file__).parent / "by_lerobot"
@@ -216,6 +216,63 @@ def test_an_episode_that_was_tampered_with_is_noticed(tmp_path: Path) -> None:
     pq.write_table(table.set_column(place, "next.truncated", flags), file)
     with pytest.raises(EpisodeError, match="its arrays say truncated False, its metadata"):
         x.back("lerobot", tmp_path / "set", tmp_path / "out")
+
+
+def rewrite(path: Path, column: str, values: list[Any]) -> None:
+    """Change a column of a data set's only file, or add it."""
+    file = path / "data" / "chunk-000" / "file-000.parquet"
+    table = pq.read_table(file)
+    if column in table.column_names:
+        table = table.drop_columns([column])
+    pq.write_table(table.append_column(column, [values]), file)
+
+
+def test_a_success_on_the_way_is_none_at_the_end(tmp_path: Path) -> None:
+    path = changed_info(tmp_path)
+    rewrite(path, "next.success", [True, False, False, False, *[False] * 5, True])
+    x.back("lerobot", path, tmp_path / "out")
+
+    first, second = EpisodeBuffer.open(tmp_path / "out")
+
+    assert (first.terminated, first.truncated) == (False, True)
+    assert (second.terminated, second.truncated) == (True, False)
+    assert [e.metadata.outcome for e in (first, second) if e.metadata] == ["unknown", "success"]
+
+
+@pytest.mark.parametrize("flag", ["next.terminated", "next.truncated"])
+def test_an_episode_that_goes_on_after_its_end_is_refused(tmp_path: Path, flag: str) -> None:
+    path = changed_info(tmp_path)
+    rewrite(path, flag, [False, False, True, False, *[False] * 5, True])
+
+    with pytest.raises(EpisodeError, match=rf"episode 0: '{flag}' says it ended at step 2 of 4"):
+        x.back("lerobot", path, tmp_path / "out")
+
+
+def test_what_is_not_imported_of_a_data_set_is_named(tmp_path: Path) -> None:
+    losses = x.back("lerobot", BY_LEROBOT, tmp_path / "out").losses
+
+    assert "features are not imported: observation.environment_state" in losses
+    assert "tasks are not imported: wave" in losses
+    assert not any("control rate" in loss for loss in losses)
+
+
+def test_nothing_is_named_of_a_data_set_of_ours(tmp_path: Path) -> None:
+    x.there("lerobot", [episode_bags.record(tmp_path / "bags")], tmp_path / "set")
+
+    (loss,) = x.back("lerobot", tmp_path / "set", tmp_path / "out").losses
+
+    assert "messages are made anew" in loss
+
+
+def test_single_precision_does_not_look_like_a_change(tmp_path: Path) -> None:
+    bag = episode_bags.record(tmp_path / "bags", episode_return=1.5)
+    write = partial(write_lerobot, task="wave", single_precision=True)
+    export_buffer([bag], tmp_path / "set", write)
+
+    report = x.back("lerobot", tmp_path / "set", tmp_path / "back")
+
+    assert not any("were changed" in loss for loss in report.losses)
+    assert read_metadata(tmp_path / "back" / bag.name).episode_return == 1.5
 
 
 def test_numbers_beyond_the_limits_are_refused(tmp_path: Path) -> None:

@@ -68,7 +68,9 @@ def test_a_data_set_of_minari_itself_is_read(tmp_path: Path, datasets: Path) -> 
     assert episode.metadata is not None
     assert (episode.metadata.seed, episode.metadata.policy) == (5, "expert")
     assert episode.metadata.episode_id.startswith("somebody-else-v3-")
-    assert report.losses == ("infos and options of episodes are not imported",)
+    infos, rate = report.losses
+    assert infos == "infos and options of episodes are not imported"
+    assert "does not tell its control rate: the embodiment's 50 Hz are taken for it" in rate
     assert find_minari(path) == find_minari(path / "data") == path / "data"
 
 

@@ -9,15 +9,19 @@ from typing import Any
 
 import episode_bags
 import exchanges as x
+import h5py
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from gac_ros import messages
+from gac_ros.buffer.dataset import EpisodeBuffer
+from gac_ros.buffer.exchange.episodes import Exchanged
 from gac_ros.buffer.importing.step_bag import StepBagWriter, StepEpisode
-from gac_ros.buffer.reader import read_metadata
+from gac_ros.buffer.reader import read_episode, read_metadata
 from gac_ros.embodiment import find_embodiment
 from gac_ros.errors import ConfigurationError, EmbodimentError, EpisodeError, OutputError
 from gac_ros.evaluation.collect import CollectionRequest, collect
@@ -165,6 +169,94 @@ def test_rewards_that_nobody_recorded_do_not_become_zeros(tmp_path: Path, format
     x.there(format_, [bag], tmp_path / "set")
     x.back(format_, tmp_path / "set", tmp_path / "back")
     x.same_episode(bag, tmp_path / "back" / bag.name)
+
+
+def change_a_reward(format_: str, dataset: Path) -> None:
+    """Of the first episode, as a user of the other format would."""
+    if format_ == "minari":
+        with h5py.File(next(dataset.rglob("*.hdf5")), "r+") as file:
+            file["episode_0"]["rewards"][2] += 10.0
+        return
+    file = dataset / "data" / "chunk-000" / "file-000.parquet"
+    table = pq.read_table(file)
+    rewards = table["next.reward"].to_pylist()
+    rewards[2] += 10.0
+    place = table.column_names.index("next.reward")
+    pq.write_table(table.set_column(place, "next.reward", [rewards]), file)
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_an_episode_that_was_changed_comes_as_a_new_one(tmp_path: Path, format_: str) -> None:
+    bags = [episode_bags.record(tmp_path / "bags", name) for name in ("a", "b")]
+    x.there(format_, bags, tmp_path / "set")
+    change_a_reward(format_, tmp_path / "set")
+
+    report = x.back(format_, tmp_path / "set", tmp_path / "back")
+
+    x.same_episode(bags[1], tmp_path / "back" / "b")
+    assert not (tmp_path / "back" / "a").exists()
+    opened = EpisodeBuffer.open(tmp_path / "back")
+    (changed,) = (e for name, e in zip(opened.ids, opened, strict=True) if name != "b")
+    before = read_episode(bags[0])
+    assert changed.episode_return == pytest.approx(before.rewards.sum() + 10.0)
+    np.testing.assert_array_equal(changed.actions, before.actions)
+    assert sum("1 episodes were changed since gac_ros wrote them" in x for x in report.losses) == 1
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_exports_from_before_numbers_were_noted_down_can_be_read(
+    tmp_path: Path, format_: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bag = episode_bags.record(tmp_path / "bags")
+    now = Exchanged.own
+    with monkeypatch.context() as patch:
+        before = {"metadata", "plans", "rewards_recorded"}
+        patch.setattr(
+            Exchanged,
+            "own",
+            property(lambda self: {k: v for k, v in now.fget(self).items() if k in before}),
+        )
+        x.there(format_, [bag], tmp_path / "set")
+
+    x.back(format_, tmp_path / "set", tmp_path / "back")
+
+    x.same_episode(bag, tmp_path / "back" / bag.name)
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_returns_that_another_format_does_not_know_are_named(tmp_path: Path, format_: str) -> None:
+    trajectory = episode_bags.Trajectory.random(5)
+    total = float(trajectory.rewards.sum())
+    roles = [each for each in episode_bags.script(trajectory) if each[0] != "reward"]
+    topics = {role: topic for role, topic in episode_bags.TOPICS.items() if role != "reward"}
+    right = episode_bags.record(tmp_path, "right", trajectory, episode_return=total)
+    labelled = episode_bags.record(tmp_path, "labelled", trajectory, episode_return=total + 1.0)
+    silent = episode_bags.record(tmp_path, "silent", roles=roles, steps=5, topics=topics)
+
+    assert not any("return" in loss for loss in x.there(format_, [right], tmp_path / "x").losses)
+    losses = x.there(format_, [right, labelled, silent], tmp_path / "y").losses
+
+    assert "1 episodes have no rewards: zeros are written" in losses
+    assert any("1 episodes: the return is not the sum of the rewards" in each for each in losses)
+
+
+def test_an_export_calls_no_function_that_a_bag_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[object] = []
+    monkeypatch.setattr("tests.toy.score", called.append, raising=False)
+    robot = episode_bags.embodiment(
+        **{"return": {"source": "function", "function": "tests.toy:score"}}
+    )
+    topics = {role: topic for role, topic in episode_bags.TOPICS.items() if role != "reward"}
+    roles = [e for e in episode_bags.script(episode_bags.Trajectory.random(5)) if e[0] != "reward"]
+    bag = episode_bags.record(
+        tmp_path / "bags", robot=robot, roles=roles, steps=5, topics=topics, episode_return=None
+    )
+
+    x.there("lerobot", [bag], tmp_path / "set")
+
+    assert called == []
 
 
 @pytest.mark.parametrize("format_", FORMATS)
