@@ -6,7 +6,7 @@ Plans are rolled out on tuning starts: this is a look into a model, not a score 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gac_ros.bench.calibration import calibrate
 from gac_ros.checkpoint import Checkpoint
 from gac_ros.drawing import new_figure, save_figure
 from gac_ros.evaluation.seeds import tuning_seed
@@ -126,22 +127,10 @@ def _roll_out(
 
 
 def summarize(trials: list[PlanTrial]) -> dict[str, Any]:
-    """Figures of the calibration: per kind and over all, as JSON.
-
-    `rank_correlation` is Spearman's between predicted and achieved return, over plans.
-    """
-    from scipy.stats import spearmanr
+    """Figures of the calibration: per kind and over all, as JSON; see `Calibration`."""
 
     def figures(some: list[PlanTrial]) -> dict[str, Any]:
-        predicted = np.array([trial.predicted for trial in some])
-        achieved = np.array([trial.achieved for trial in some])
-        varied = len(some) > 2 and np.ptp(predicted) > 0.0 and np.ptp(achieved) > 0.0
-        return {
-            "plans": len(some),
-            "predicted_mean": float(predicted.mean()),
-            "achieved_mean": float(achieved.mean()),
-            "rank_correlation": float(spearmanr(predicted, achieved)[0]) if varied else None,
-        }
+        return asdict(calibrate([t.predicted for t in some], [t.achieved for t in some]))
 
     kinds = {trial.kind for trial in trials}
     return {

@@ -1,4 +1,4 @@
-"""Render the page of results from the runs' files, and from nothing else.
+"""Render the page of results from the runs' files.
 
 Explanations that no file can give (why a goal was missed, what was tried) are prose in
 `notes.md` of the results folder, which becomes the page's last section.
@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from gac_ros.bench.calibration import plans_section
 from gac_ros.bench.learning.page import learning_section, variants_section
 from gac_ros.bench.learning.plots import plot_learning
 from gac_ros.bench.learning.records import read_records
@@ -22,11 +23,14 @@ LEARNING_FOLDER = "learning"
 VARIANTS_FOLDER = "variants"
 TRAINING_FILE = "training.json"
 NOTES_FILE = "notes.md"
+NOTES_TITLE = "What the figures say so far"
 _HEAD = """\
 # Results
 
 Rendered by `gac bench report` from the JSON files in [{folder}]({folder}), one for each run; no
-figure here was typed by hand. `make bench-learning` makes the runs that are missing.
+figure above the section "{notes}" was typed by hand. That section is prose,
+written in [{folder}/{notes_file}]({folder}/{notes_file}). `make bench-learning` makes the runs
+that are missing.
 """
 
 
@@ -54,10 +58,11 @@ def write_report(results: Path, page: Path) -> None:
         ) from error
     folder = Path(os.path.relpath(results, page.parent)).as_posix()
     lines = [
-        *_HEAD.format(folder=folder).splitlines(),
+        *_HEAD.format(folder=folder, notes=NOTES_TITLE, notes_file=NOTES_FILE).splitlines(),
         "",
         *learning_section(table, plots, folder),
         *variants_section(_variants(results / VARIANTS_FOLDER)),
+        *plans_section(results, folder),
         *training_section(results / TRAINING_FILE),
         *_notes(results / NOTES_FILE),
     ]

@@ -19,7 +19,12 @@ _HEAD = """\
 Measured by `gac bench training`: a gradient step of this package against a straightforward
 implementation of LPT's (arXiv 2402.04647: whole padded trajectories, three Langevin passes and one
 for the weights) with the same layers and sizes, in turns within one run, median and spread over the
-rounds. The ratio is of processor time an episode.
+rounds. The ratio is of processor time an episode. The rounds are few ({rounds}), and the episodes
+are random numbers of a robot's sizes and lengths (a robot that falls: from a tenth of the full
+length upwards): a step takes as long whatever they say.
+
+The training step runs in single precision and is not compiled: bf16 and `torch.compile` for it were
+not built, as no GPU was at hand.
 """
 
 
@@ -39,7 +44,8 @@ def training_section(path: Path) -> Iterator[str]:
         threads = content["threads"]
     except (KeyError, ValidationError) as error:
         raise damaged_measurement(path, error) from error
-    yield from _HEAD.splitlines()
+    rounds = robots[0].steps[0].seconds.count
+    yield from _HEAD.format(rounds=rounds).splitlines()
     yield ""
     yield f"{measurement_origin(path, content)} {threads} thread{'s' if threads > 1 else ''}."
     yield ""

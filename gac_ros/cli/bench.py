@@ -54,7 +54,9 @@ def report(
         Path, typer.Option("--rate-out", help="The page on control at rate, if it was measured.")
     ] = Path("docs/rate.md"),
 ) -> None:
-    """Render the page of results and its plots from the runs' JSON files, and from nothing else.
+    """Render the page of results and its plots from the runs' JSON files.
+
+    The prose of notes.md in the results folder becomes the page's last section.
 
     Example: `gac bench report`
     """

@@ -52,6 +52,8 @@ def test_ratios_goals_profile_and_memory_are_shown(tmp_path: Path) -> None:
     )
     assert "aten::addmm" in page
     assert "300 MiB at first, 301 MiB at last" in page
+    assert "The rounds are few (1)" in page
+    assert "were\nnot built, as no GPU was at hand" in page
 
 
 def test_without_a_file_there_is_no_section(tmp_path: Path) -> None:
