@@ -1,11 +1,13 @@
-"""Cut bags, flip bits, fill a disk, forbid writing: count what the commands make of it.
+"""Cut bags, flip bits, fill disks, forbid writing: count what the commands make of it.
 
     python benchmarks/damaged_storage.py --flips 100
 
 Everything goes through the command line: `gac buffer ls`, `verify`, `repair` and `info`. An episode
 counts as wrong when any of its valid steps, or its return, is not what was recorded; anything but
-the documented exit codes 0, 1 and 2 counts as a traceback. Full and read-only disks need root, for
-a small tmpfs.
+the documented exit codes 0, 1 and 2 counts as a traceback. The episode was labelled: a label that
+a repair loses without a word counts as untold. On full disks time counts as lost that lies between
+the last message that is kept and the moment at which the recorder said that the disk is full. Full
+and read-only disks need root, for a small tmpfs.
 """
 
 from __future__ import annotations
@@ -15,9 +17,10 @@ import io
 import os
 import shutil
 import subprocess
+import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,16 +33,22 @@ import typer
 from gac_ros.bench.buffer.recordings import record_random_episodes
 from gac_ros.bench.goals import SpeedGoal, at_least, at_most, write_measurement
 from gac_ros.buffer.dataset import EpisodeBuffer
+from gac_ros.buffer.label import Label, label_episode
 from gac_ros.buffer.reader import read_messages, read_metadata
 from gac_ros.buffer.recorder import EpisodeRecorder
-from gac_ros.buffer.writer import EpisodeWriter
+from gac_ros.buffer.salvage import salvage
+from gac_ros.buffer.writer import METADATA_FILE, RECORDING, EpisodeWriter
 from gac_ros.cli import main
 from gac_ros.embodiment import find_embodiment
 from gac_ros.episode import Episode
 from gac_ros.errors import EpisodeError, OutputError
 
 NAME = "random-000000"
+MCAP = f"{NAME}_0.mcap"
 STEPS = 400
+ROOM = range(40, 210, 10)  # KiB that the full disks have for the episode, which wants more
+RATE = 4000.0  # messages a second, on full disks
+LABEL = "success"
 
 
 @dataclass
@@ -53,6 +62,9 @@ class Count:
         states: how the repair ended.
         kept_steps: of the repaired episodes.
         unnoticed: harmed bags that were opened without a complaint, with the right numbers.
+        unlabelled: repaired episodes whose label was lost.
+        untold: those of them of which the repair said nothing.
+        lost_seconds: on full disks.
     """
 
     tried: int = 0
@@ -61,6 +73,9 @@ class Count:
     states: Counter[str] = field(default_factory=Counter)
     kept_steps: list[int] = field(default_factory=list)
     unnoticed: int = 0
+    unlabelled: int = 0
+    untold: int = 0
+    lost_seconds: list[float] = field(default_factory=list)
 
     def run(self, *command: str, allowed: tuple[int, ...] = (0, 1, 2)) -> str:
         """Run a command of `gac buffer` in this process; returns what it prints."""
@@ -106,21 +121,20 @@ class Sample:
     files: dict[str, bytes]
     unfinished: bytes
 
-    def lay(self, folder: Path, *, finished: bool, mcap: bytes | None = None) -> None:
-        """Put the episode into an empty folder, perhaps with another MCAP file."""
+    def lay(
+        self, folder: Path, *, finished: bool, changed: Mapping[str, bytes] | None = None
+    ) -> None:
+        """Put the episode into an empty folder, perhaps with other content of a file."""
         shutil.rmtree(folder, ignore_errors=True)
-        bag = folder / NAME if finished else folder / ".recording" / NAME
+        bag = folder / NAME if finished else folder / RECORDING / NAME
         bag.mkdir(parents=True)
-        files = dict(self.files) if finished else {f"{NAME}_0.mcap": self.unfinished}
-        if mcap is not None:
-            files[f"{NAME}_0.mcap"] = mcap
-        for name, content in files.items():
+        for name, content in {**self.of(finished=finished), **(changed or {})}.items():
             (bag / name).write_bytes(content)
         os.utime(bag, (0, 0))  # long ago: not a recording that just begins
 
-    def mcap(self, *, finished: bool) -> bytes:
-        """Content of the MCAP file."""
-        return self.files[f"{NAME}_0.mcap"] if finished else self.unfinished
+    def of(self, *, finished: bool) -> dict[str, bytes]:
+        """Content of its files."""
+        return self.files if finished else {MCAP: self.unfinished}
 
 
 def make_sample(folder: Path) -> Sample:
@@ -135,64 +149,84 @@ def make_sample(folder: Path) -> Sample:
     for message in known:
         writer.write(message.topic, message.data, message.stamp)
     writer.flush()
-    unfinished = (writer.path / f"{NAME}_0.mcap").read_bytes()
+    unfinished = (writer.path / MCAP).read_bytes()
     writer.discard()
+    label_episode(bag, Label(outcome=LABEL))
     (truth,) = EpisodeBuffer.open(folder)
     return Sample(truth, {path.name: path.read_bytes() for path in bag.iterdir()}, unfinished)
 
 
-def harm(sample: Sample, folder: Path, mcap: bytes, count: Count, *, finished: bool) -> None:
+def harm(
+    sample: Sample, folder: Path, changed: Mapping[str, bytes], count: Count, *, finished: bool
+) -> None:
     """Harm the episode, look at it, repair it, and look again."""
     count.tried += 1
-    sample.lay(folder, finished=finished, mcap=mcap)
+    sample.lay(folder, finished=finished, changed=changed)
     count.run("ls", str(folder))
     count.run("info", str(folder))
     count.run("verify", str(folder))
     count.unnoticed += count.look(folder, sample.truth)
     text = count.run("repair", str(folder))
     found = count.look(folder, sample.truth)
-    words = ("recovered", "completed", "empty", "failed", "nothing to repair", "was whole")
+    words = (
+        "recovered",
+        "completed",
+        "empty",
+        "failed",
+        "foreign",
+        "nothing to repair",
+        "was whole",
+    )
     count.states[next((word for word in words if word in text), "other")] += 1
     if found:
         (episode,) = EpisodeBuffer.open(folder)
         count.kept_steps.append(len(episode))
+        lost = finished and (episode.metadata is None or episode.metadata.outcome != LABEL)
+        count.unlabelled += lost
+        count.untold += lost and "labels given after" not in text
 
 
-def cut(sample: Sample, folder: Path, *, finished: bool) -> Count:
-    """Cut the bag at every hundredth of its length."""
+def cut(sample: Sample, folder: Path, name: str, *, finished: bool) -> Count:
+    """Cut a file at every hundredth of its length."""
     count = Count()
-    whole = sample.mcap(finished=finished)
+    whole = sample.of(finished=finished)[name]
     for percent in range(100):
-        harm(sample, folder, whole[: len(whole) * percent // 100], count, finished=finished)
+        changed = {name: whole[: len(whole) * percent // 100]}
+        harm(sample, folder, changed, count, finished=finished)
     return count
 
 
-def flip(sample: Sample, folder: Path, flips: int, *, finished: bool) -> Count:
-    """Flip one to four random bits, `flips` times."""
+def flip(sample: Sample, folder: Path, name: str, flips: int, *, finished: bool) -> Count:
+    """Flip one to four random bits of a file, `flips` times."""
     count = Count()
     rng = np.random.default_rng(int(finished))
-    whole = sample.mcap(finished=finished)
+    whole = sample.of(finished=finished)[name]
     for _ in range(flips):
         hurt = bytearray(whole)
         for place in rng.integers(len(whole), size=rng.integers(1, 5)):
             hurt[place] ^= 1 << int(rng.integers(8))
-        harm(sample, folder, bytes(hurt), count, finished=finished)
+        harm(sample, folder, {name: bytes(hurt)}, count, finished=finished)
     return count
 
 
-def fill(sample: Sample, disk: Path, place: Path) -> Count:
-    """Record until a disk of 1 MiB is full, then give it room and repair."""
-    count = Count(tried=1)
+def fill(sample: Sample, disk: Path, place: Path, room: int, count: Count) -> None:
+    """Record in real time until a disk of 1 MiB is full, then give it room and repair.
+
+    Args:
+        sample: the episode.
+        disk: empty.
+        place: for a copy of the episode.
+        room: bytes that the disk has for it.
+        count: is added to.
+    """
+    count.tried += 1
     sample.lay(place, finished=True)
-    known = list(read_messages(place / NAME))
     metadata = read_metadata(place / NAME)
-    draft = metadata.model_copy(update={"steps": 0, "episode_return": None})
-    types = {message.topic: message.type for message in known}
-    (disk / "something else").write_bytes(bytes(2**20 - 200 * 1024))
-    with EpisodeRecorder(sync_period=0.01, min_free=0) as recorder:
-        recorder.begin(disk, NAME, types, draft).result()
-        for message in known:
-            recorder.write(message.topic, message.data, message.stamp)
+    (disk / "something else").write_bytes(bytes(2**20 - room))
+    with EpisodeRecorder(min_free=0) as recorder:
+        handed = record_until_full(recorder, disk, place / NAME)
+        kept = salvage((disk / RECORDING / NAME / MCAP).read_bytes()).messages
+        count.lost_seconds.append((handed - (kept[-1].stamp if kept else 0)) / 1e9)
         try:
             recorder.commit(metadata).result()
             count.states["recorded"] += 1
@@ -206,7 +240,26 @@ def fill(sample: Sample, disk: Path, place: Path) -> Count:
         count.states["recovered"] += 1
         (episode,) = EpisodeBuffer.open(disk)
         count.kept_steps.append(len(episode))
-    return count
+
+
+def record_until_full(recorder: EpisodeRecorder, disk: Path, bag: Path) -> int:
+    """Record an episode's messages again, one after the other at their rate, as long as it goes.
+
+    Returns:
+        When the recorder said that it failed, in nanoseconds from the start as the stamps are.
+    """
+    metadata, known = read_metadata(bag), list(read_messages(bag))
+    draft = metadata.model_copy(update={"steps": 0, "episode_return": None, "outcome": "unknown"})
+    types = {message.topic: message.type for message in known}
+    recorder.begin(disk, NAME, types, draft).result()
+    start = time.monotonic()
+    for number, message in enumerate(known):
+        time.sleep(max(0.0, start + number / RATE - time.monotonic()))
+        if recorder.failure:
+            break
+        now = int(1e9 * (time.monotonic() - start))
+        recorder.write(message.topic, message.data, now)
+    return int(1e9 * (time.monotonic() - start))
 
 
 def forbid(sample: Sample, disk: Path) -> Count:
@@ -253,26 +306,30 @@ def benchmark(
         place, folder = Path(name), Path(name) / "harmed"
         os.environ["XDG_CACHE_HOME"] = str(place / "cache")
         sample = make_sample(place / "sample")
-        for finished, kind in ((True, "complete bag"), (False, "unfinished recording")):
-            counts[f"{kind}, cut at every 1 %"] = cut(sample, folder, finished=finished)
-            counts[f"{kind}, bits flipped"] = flip(sample, folder, flips, finished=finished)
+        for kind, file, finished in (
+            ("complete bag", MCAP, True),
+            ("metadata.yaml of a complete bag", METADATA_FILE, True),
+            ("unfinished recording", MCAP, False),
+        ):
+            counts[f"{kind}, cut at every 1 %"] = cut(sample, folder, file, finished=finished)
+            counts[f"{kind}, bits flipped"] = flip(sample, folder, file, flips, finished=finished)
         if disks:
-            with small_disk(place) as disk:
-                counts["full disk"] = fill(sample, disk, place / "template")
+            full = counts["full disk"] = Count()
+            for room in ROOM:
+                with small_disk(place) as disk:
+                    fill(sample, disk, place / "template", 1024 * room, full)
             with small_disk(place) as disk:
                 counts["read-only folder"] = forbid(sample, disk)
     goals: list[SpeedGoal] = []
     for kind, count in counts.items():
-        print(
-            f"{kind}: {count.tried} tried, {count.tracebacks} tracebacks, {count.wrong} wrong, "
-            f"{dict(count.states)}, {count.unnoticed} opened as they were"
-            + (f", median {np.median(count.kept_steps):.0f} steps kept" if count.kept_steps else "")
-        )
+        print(summary(kind, count))
         goals.append(at_most(f"{kind}: tracebacks", count.tracebacks, 0))
         goals.append(at_most(f"{kind}: episodes with a wrong number", count.wrong, 0))
+        goals.append(at_most(f"{kind}: labels lost without a word", count.untold, 0))
     if disks:
-        recovered = counts["full disk"].states["recovered"]
-        goals.append(at_least("full disk: episode recovered", recovered, 1))
+        recovered, lost = full.states["recovered"], max(full.lost_seconds)
+        goals.append(at_least("full disk: episodes recovered", recovered, full.tried))
+        goals.append(at_most("full disk: longest time lost, seconds", lost, 0.2))
     print("met" if all(goal.met for goal in goals) else "NOT MET")
     if json_file is not None:
         found = {
@@ -282,11 +339,31 @@ def benchmark(
                 "wrong": count.wrong,
                 "states": dict(count.states),
                 "opened_as_they_were": count.unnoticed,
+                "labels_lost": count.unlabelled,
+                "labels_lost_untold": count.untold,
                 "kept_steps": count.kept_steps,
+                "lost_seconds": count.lost_seconds,
             }
             for kind, count in counts.items()
         }
-        write_measurement(json_file, goals, {"steps": STEPS, "kinds": found})
+        write_measurement(
+            json_file, goals, {"steps": STEPS, "load": os.getloadavg(), "kinds": found}
+        )
+
+
+def summary(kind: str, count: Count) -> str:
+    """A line of what became of a kind of harm."""
+    text = (
+        f"{kind}: {count.tried} tried, {count.tracebacks} tracebacks, {count.wrong} wrong, "
+        f"{count.unlabelled} labels lost, {count.untold} of them untold, {dict(count.states)}, {count.unnoticed} opened as "
+        "they were"
+    )
+    if count.kept_steps:
+        text += f", median {np.median(count.kept_steps):.0f} steps kept"
+    if count.lost_seconds:
+        lost = count.lost_seconds
+        text += f", lost {np.median(lost):.3f} s at the median and {max(lost):.3f} s at most"
+    return text
 
 
 if __name__ == "__main__":
