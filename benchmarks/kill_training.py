@@ -18,9 +18,11 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from gac_ros.bench.goals import at_least, write_measurement
 from gac_ros.checkpoint import load_checkpoint
 from gac_ros.evaluation.collect import CollectionRequest, collect
 from gac_ros.training.state import read
@@ -49,11 +51,12 @@ def main() -> int:
         result = measure(Path(name), options.kills, options.iterations, options.seed)
     print(json.dumps(result, indent=1))
     if options.json is not None:
-        options.json.write_text(json.dumps(result, indent=1) + "\n")
+        goals = [at_least("trainings that ended equal after kills, 1 for all", result["equal"], 1)]
+        write_measurement(options.json, goals, result)
     return 0 if result["equal"] else 1
 
 
-def measure(folder: Path, kills: int, iterations: int, seed: int) -> dict[str, object]:
+def measure(folder: Path, kills: int, iterations: int, seed: int) -> dict[str, Any]:
     """Kills made, the iterations they hit, and whether all is equal in the end."""
     collect(CollectionRequest(ROBOT, "waypoint", 12, folder / "episodes"))
     (folder / "settings.yaml").write_text(SETTINGS)
