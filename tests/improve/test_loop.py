@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,7 +21,7 @@ from gac_ros.lineage import read_forest
 from gac_ros.online.request import OnlineRequest
 from gac_ros.online.results import RoundResult
 from tests.online.small_runs import CONFIG as ONLINE
-from tests.online.small_runs import ROBOT, Silent, kill_at
+from tests.online.small_runs import ROBOT, Loud, Silent, kill_at
 from tests.toy import untrained_checkpoint
 
 pytestmark = pytest.mark.usefixtures("signals_as_before")
@@ -29,7 +32,7 @@ CONFIG = ImproveConfig.model_validate(
         "round_episodes": 1,
         "evaluation_episodes": 1,
         "gate_episodes": 0,
-        "deployment": {"shadow_episodes": 1, "trial_episodes": 2, "least_episodes": 2},
+        "deployment": {"shadow_episodes": 2, "trial_episodes": 2, "least_episodes": 2},
     }
 )
 
@@ -47,8 +50,28 @@ def improve(
     return run_improve(OnlineRequest(**request), out / "deployment", watch or Silent())
 
 
-def go_on(out: Path, first: Path, watch: Silent) -> None:
+class HaltsInShadow(Loud):
+    """Goes on no more once an episode was compared in shadow, so that the kill comes there."""
+
+    def __init__(self, deployment: Path) -> None:
+        super().__init__()
+        self._folder = DeploymentFolder(deployment)
+
+    @contextmanager
+    def stage(self, name: str, total: int) -> Iterator[Callable[[str], None]]:
+        with super().stage(name, total) as said:
+
+            def advance(words: str) -> None:
+                said(words)
+                if name.endswith("live") and self._folder.read().stage == "shadow":
+                    threading.Event().wait()
+
+            yield advance
+
+
+def go_on(out: Path, first: Path, _: Silent) -> None:
     """Begin the run, or resume it; called by `kill_at`."""
+    watch = HaltsInShadow(out / "deployment")
     improve(out, first, watch, resume=(out / "run.json").exists())
 
 
@@ -65,8 +88,8 @@ def test_accepted_candidates_go_live_and_their_episodes_are_learned_from(
 ) -> None:
     out, rounds = finished
     live = [result.live for result in rounds[1:]]
-    assert all(one is not None and len(one.seeds) == 3 for one in live)
-    assert rounds[2].episodes == 2 + 2 * 3
+    assert all(one is not None and len(one.seeds) == 4 for one in live)
+    assert rounds[2].episodes == 2 + 2 * 4
     state = DeploymentFolder(out / "deployment").read()
     assert state.stage == "steady"
     verdicts = [entry.event for entry in state.log if entry.event in ("confirmed", "rolled back")]
@@ -74,7 +97,7 @@ def test_accepted_candidates_go_live_and_their_episodes_are_learned_from(
     assert state.acting.digest == rounds[-1].incumbent_digest
     # The second fine-tuning knew the first round's live episodes.
     learner = load_checkpoint(out / rounds[2].learner)
-    assert learner.lineage.episodes == 1 + 3 + 1
+    assert learner.lineage.episodes == 1 + 4 + 1
     assert any("parent" in line for line in read_forest([out]).broken)
     assert read_forest([out, first]).broken == ()
     assert improve(out, first, resume=True) == rounds
@@ -84,14 +107,20 @@ def test_a_circle_killed_while_a_candidate_is_live_goes_on(
     first: Path, finished: tuple[Path, list[RoundResult]], tmp_path: Path
 ) -> None:
     out = tmp_path / "killed"
+    killed_in = []
     for stage in ("round-01: live", "round-01: live", "round-02: live"):
         kill_at(stage, "tests.improve.test_loop", out, first)
+        killed_in.append(DeploymentFolder(out / "deployment").read().stage)
+    assert killed_in[::2] == ["shadow", "shadow"]
     rounds = improve(out, first, resume=True)
     whole, expected = finished
     for one, two in zip(rounds, expected, strict=True):
         assert one.collection == two.collection
         assert one.exploitation == two.exploitation
-        assert one.live is None or (two.live is not None and one.live.kept == two.live.kept)
+        assert (one.live is None) == (two.live is None)
+        if one.live is not None and two.live is not None:
+            assert one.live.kept == two.live.kept
+            assert one.live.differences == two.live.differences
     events = [
         [entry.event for entry in DeploymentFolder(folder / "deployment").read().log]
         for folder in (out, whole)

@@ -109,8 +109,16 @@ def test_a_run_killed_at_any_stage_ends_as_an_uninterrupted_one(
 ) -> None:
     _, whole = finished
     out = tmp_path / "killed"
-    stages = ("training the first", "round 1: coll", "round 1: fine", "candidate", "round 2: coll")
-    for stage in stages:
+    for stage in (
+        "training the first",
+        "round 0: exploiting",
+        "round 1: collecting",
+        "round 1: fine-tuning",
+        "round 1: trying plans",
+        "round 1: testing the incumbent",
+        "round 1: testing the candidate",
+        "round 2: collecting",
+    ):
         kill_at(stage, "tests.online.small_runs", out, data)
     rounds = run_online(request(out, data, resume=True), Silent())
     for one, two in zip(rounds, whole, strict=True):
@@ -118,6 +126,7 @@ def test_a_run_killed_at_any_stage_ends_as_an_uninterrupted_one(
         assert one.collection == two.collection
         assert one.exploitation == two.exploitation
         assert one.gate == two.gate
+        assert one.gate_steps == two.gate_steps
 
 
 AIM = Target(increment=3.0, highest=7.0, median=0.0, reach=1.0)
