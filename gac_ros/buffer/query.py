@@ -35,6 +35,7 @@ _COLUMNS: dict[str, tuple[str, Callable[[EpisodeSummaryRow], Any]]] = {
     "faults": ("INTEGER", lambda row: row.faults),
     "safe_actions": ("INTEGER", _of_metadata("safe_actions")),
     "dropped_messages": ("INTEGER", _of_metadata("dropped_messages")),
+    "overruns": ("INTEGER", _of_metadata("overruns")),
     "started": ("TEXT", _of_metadata("started")),
     "duration": ("REAL", _of_metadata("duration")),
     "size": ("INTEGER", lambda row: row.size),

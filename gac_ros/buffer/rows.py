@@ -92,7 +92,10 @@ class EpisodeSummaryRow:
 
     @property
     def faults(self) -> int | None:
-        """Steps on which the safe action took over, and messages lost; None when unknown."""
+        """Steps at which the safe action took over, plus messages lost; None when unknown.
+
+        Which faults there were, the messages on the bag's fault topic tell.
+        """
         if self.metadata is None:
             return None
         return self.metadata.safe_actions + self.metadata.dropped_messages

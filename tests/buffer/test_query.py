@@ -15,7 +15,7 @@ from gac_ros.errors import ConfigurationError
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> list[EpisodeSummaryRow]:
     folder = tmp_path_factory.mktemp("episodes")
-    record(folder, "a", episode_return=3.0, mode="explore", safe_actions=2)
+    record(folder, "a", episode_return=3.0, mode="explore", safe_actions=2, overruns=1)
     record(folder, "b", episode_return=5.0, outcome="success", recovered=True)
     record(folder, "c", episode_return=4.0, mode=None, checkpoint="runs/one")
     record(folder, "d", episode_return=None)
@@ -32,6 +32,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[EpisodeSummaryRow]:
         ("state = 'recovered'", "b"),
         ("state = 'unfinished'", "e"),
         ("faults > 0", "a"),
+        ("overruns > 0", "a"),
         ("return is null", "de"),
         ("outcome = 'success' or checkpoint like 'runs/%'", "bc"),
         ("steps = 5 and robot = 'arm' and embodiment is not null", "abcd"),

@@ -29,8 +29,8 @@ def list_buffer(
             help='Only episodes that fulfil an SQL condition, such as "return > 100 and mode = '
             "'explore'\". Columns: episode_id, state, robot, embodiment, policy, mode, checkpoint, "
             "checkpoint_digest, seed, steps, return, predicted_return, terminated, truncated, "
-            "outcome, faults, safe_actions, dropped_messages, started, duration, size, path, "
-            "problem.",
+            "outcome, faults, safe_actions, dropped_messages, overruns, started, duration, size, "
+            "path, problem.",
         ),
     ] = None,
     sort: Annotated[
@@ -50,7 +50,9 @@ def list_buffer(
     """List the episodes of folders, unfinished and damaged ones too.
 
     Episodes that were seen before are taken from the folder's index; `gac buffer verify` reads them
-    all. The column faults counts steps on which the safe action took over, and lost messages.
+    all. The column faults is safe_actions (steps at which the safe action replaced the policy's,
+    whatever the fault) plus dropped_messages (that the recorder lost); late decisions are in
+    overruns. Which faults there were is told by the messages on the bag's fault topic.
 
     Example: `gac buffer ls episodes/umaze --where "return > 100" --sort return --descending`
     """
