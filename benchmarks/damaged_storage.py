@@ -40,7 +40,7 @@ from gac_ros.buffer.salvage import salvage
 from gac_ros.buffer.writer import METADATA_FILE, RECORDING, EpisodeWriter
 from gac_ros.cli import main
 from gac_ros.embodiment import find_embodiment
-from gac_ros.episode import Episode
+from gac_ros.episode import Episode, Outcome
 from gac_ros.errors import EpisodeError, OutputError
 
 NAME = "random-000000"
@@ -48,7 +48,7 @@ MCAP = f"{NAME}_0.mcap"
 STEPS = 400
 ROOM = range(40, 210, 10)  # KiB that the full disks have for the episode, which wants more
 RATE = 4000.0  # messages a second, on full disks
-LABEL = "success"
+LABEL: Outcome = "success"
 
 
 @dataclass
@@ -355,8 +355,8 @@ def summary(kind: str, count: Count) -> str:
     """A line of what became of a kind of harm."""
     text = (
         f"{kind}: {count.tried} tried, {count.tracebacks} tracebacks, {count.wrong} wrong, "
-        f"{count.unlabelled} labels lost, {count.untold} of them untold, {dict(count.states)}, {count.unnoticed} opened as "
-        "they were"
+        f"{count.unlabelled} labels lost, {count.untold} of them untold, "
+        f"{dict(count.states)}, {count.unnoticed} opened as they were"
     )
     if count.kept_steps:
         text += f", median {np.median(count.kept_steps):.0f} steps kept"

@@ -80,9 +80,13 @@ class Exchanged:
             return values.astype(dtype).astype(np.float64)
 
         steps = self.steps
-        rewards = None if steps.rewards is None else cut(steps.rewards)
-        arrays = {"observations": cut(steps.observations), "actions": cut(steps.actions)}
-        return replace(self, steps=replace(steps, rewards=rewards, **arrays))
+        rounded = replace(
+            steps,
+            observations=cut(steps.observations),
+            actions=cut(steps.actions),
+            rewards=None if steps.rewards is None else cut(steps.rewards),
+        )
+        return replace(self, steps=rounded)
 
     def unlike(self, own: Mapping[str, Any]) -> bool:
         """Whether its numbers are not those that this package wrote, if it noted them down."""
