@@ -195,7 +195,10 @@ class Planner:
         raise ConfigurationError(f"unknown mode '{mode}'; choose one of {', '.join(MODES)}")
 
     def exploit(self, generator: torch.Generator) -> Tensor:
-        """Candidates z0 (C, N, D) climbed to a high expected return, best first."""
+        """Candidates z0 (C, N, D) climbed to a high expected return, best first.
+
+        The climb of eq. 9 of docs/method.md.
+        """
         # A copy is climbed: the optimiser writes in place, the start may be the checkpoint's own.
         start = self._exploit_start(generator).detach()
         z0 = start.clone().requires_grad_(True)
@@ -208,7 +211,10 @@ class Planner:
         return z0.detach()[order]
 
     def _exploit_objective(self, z0: Tensor, start: Tensor) -> Tensor:
-        """E[y | z] less the penalties for leaving the start and the shell, (B,)."""
+        """E[y | z] less the penalties for leaving the start and the shell, (B,).
+
+        What eq. 9 of docs/method.md maximises.
+        """
         mean, _ = self._model.predicted_return(self._model.plan(z0), self._starts)
         moved = (z0 - start).flatten(1).square().sum(-1)
         beyond = (z0.flatten(1).norm(dim=-1) - self._model.shell_radius).clamp(min=0.0)
@@ -216,6 +222,7 @@ class Planner:
         return mean - config.trust_weight * moved - config.shell_weight * beyond.square()
 
     def _exploit_start(self, generator: torch.Generator) -> Tensor:
+        """Where the climb starts, by default the mean of eq. 9' of docs/method.md."""
         config, model = self.config, self._model
         shape = (config.candidates, model.config.plan_tokens, model.config.plan_token_size)
         device = next(model.parameters()).device
@@ -278,6 +285,8 @@ class Planner:
         start: Tensor | None = None,
     ) -> Tensor:
         """Samples z0 (count, N, D) of p(z0) p(y = target | z)^weight by Langevin dynamics.
+
+        With weight 1 and a target above the data's best return, eq. 10 of docs/method.md.
 
         Args:
             count: how many.

@@ -73,7 +73,7 @@ class GacModel(nn.Module):
         self.returns = ReturnPredictor(config)
 
     def plan(self, z0: Tensor) -> Tensor:
-        """Z = U(z0): (B, N, D) -> (B, N, D)."""
+        """Z = U(z0): (B, N, D) -> (B, N, D) (eq. 2 of docs/method.md)."""
         return self.prior(z0)
 
     def log_prior(self, z0: Tensor) -> Tensor:
@@ -83,7 +83,8 @@ class GacModel(nn.Module):
     def log_return(self, members: Tensor, y: Tensor) -> Tensor:
         """Log p(y | z, s_1) up to its constant, averaged over the ensemble, (B,).
 
-        The average of the members' log densities lets each member learn from every episode.
+        The average of the members' log densities lets each member learn from every episode
+        (eq. 4 of docs/method.md).
 
         Args:
             members: their predictions (B, members).
@@ -95,8 +96,8 @@ class GacModel(nn.Module):
     def log_actions(self, z: Tensor, windows: TrajectoryWindows) -> Tensor:
         """Estimate of log p(tau | z) of the whole episode from its windows, (B,).
 
-        The mean log density of the scored steps times the episode's length: unbiased when every
-        step is equally likely to be scored.
+        The mean log density (eq. 3 of docs/method.md) of the scored steps times the episode's
+        length (eq. 8): unbiased when every step is equally likely to be scored.
         """
         batch, count, length = windows.steps.shape
 
@@ -149,6 +150,8 @@ class GacModel(nn.Module):
 
     def predicted_return(self, z: Tensor, starts: Tensor) -> tuple[Tensor, Tensor]:
         """Standardised return of plans (B, N, D), averaged over starts (S, O).
+
+        The value of a plan, eq. 5 of docs/method.md.
 
         Returns:
             Mean and spread over the ensemble, each (B,).

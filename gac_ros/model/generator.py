@@ -177,7 +177,7 @@ class Generator(nn.Module):
         present: Tensor,
         burn_in: int = 0,
     ) -> Tensor:
-        """Mean actions of windows.
+        """Mean actions of windows: g in eq. 3 of docs/method.md.
 
         Args:
             z: plans (B, N, D).

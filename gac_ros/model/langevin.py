@@ -11,7 +11,8 @@ from torch import Tensor
 def langevin_move(state: Tensor, gradient: Tensor, step_size: float, noise: Tensor) -> Tensor:
     """One move z + s^2 / 2 * grad log p(z) + s * noise; all of one shape.
 
-    The convention of LPT's code (arXiv 2402.04647): the paper's step is s^2 / 2.
+    The convention of LPT's code (arXiv 2402.04647): the paper's step is s^2 / 2 (eq. 7 of
+    docs/method.md).
     """
     return state + 0.5 * step_size**2 * gradient + step_size * noise
 

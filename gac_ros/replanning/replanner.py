@@ -111,7 +111,10 @@ class Replanner:
         return torch.cat((current.expand(count - len(known), -1, -1), known))
 
     def sample(self, situation: Situation, start: Tensor) -> Tensor:
-        """Samples (C, N, D) of the posterior by Langevin dynamics from `start` (C, N, D)."""
+        """Samples (C, N, D) of the posterior by Langevin dynamics from `start` (C, N, D).
+
+        The posterior of eq. 11 of docs/method.md.
+        """
         count = len(start)
         windows = self._windows(situation, count)
         present = self._present(situation).expand(count, -1)
@@ -143,7 +146,10 @@ class Replanner:
         return self._model.returns(self._model.plan(z0), starts).mean(-1)
 
     def _outlook(self, value: float, situation: Situation) -> float:
-        """Return of this episode: so far, and the rest's share of a whole one from here."""
+        """Return of this episode: so far, and the rest's share of a whole one from here.
+
+        Eq. 12 of docs/method.md.
+        """
         whole = float(self._normalizer.denormalize_return(value))
         if situation.reward_sum is None:
             return whole

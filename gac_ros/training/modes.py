@@ -28,6 +28,8 @@ def find_modes(
 ) -> Tensor:
     """Climb log p(tau, y, z0) of each episode in z0, from its chain.
 
+    Each is a term of the mean in eq. 9' of docs/method.md.
+
     Args:
         model: the joint model.
         chains: z0 (B, N, D) of B episodes.

@@ -440,7 +440,10 @@ class Trainer:
         )
 
     def _best_plans(self, starts: Tensor) -> Tensor:
-        """Plans for the planner, best first: modes of the episodes of the highest value."""
+        """Plans for the planner, best first: modes of the episodes of the highest value.
+
+        The first of them are averaged by eq. 9' of docs/method.md.
+        """
 
         # By the critic's mean over starts, not by the episodes' own returns, which owe a part to
         # where they began.
