@@ -7,16 +7,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
 
 from gac_ros.buffer.leases import holders_kept_out
-from gac_ros.buffer.reader import read_episode
+from gac_ros.buffer.reader import read_episode, read_metadata
 from gac_ros.buffer.retention import RetentionPolicy
 from gac_ros.buffer.summary import list_episodes
 from gac_ros.nodes.repair import start_repair
 from gac_ros.nodes.retention import Retention
 from tests.buffer import episode_bags
 from tests.disks import small_disk
-from tests.nodes.support import Arm, Client, connected, controller, write_checkpoint
+from tests.nodes.support import (
+    STEPS,
+    Arm,
+    Client,
+    connected,
+    controller,
+    is_policy,
+    write_checkpoint,
+)
 from tests.ros_support import RosPeer
 
 SOON = 60.0  # seconds
@@ -104,6 +113,30 @@ def test_an_episode_ends_in_time_when_the_disk_fills_up(
         peer.spin_until(lambda: "the episode is not being recorded" in process.output)
         assert process.stop() == 0
         assert "Traceback" not in process.output
+
+
+def test_messages_that_find_the_queue_full_are_counted_and_told_while_the_robot_is_driven(
+    contract: Path, small_model: Path, tmp_path: Path, arm: Arm, client: Client
+) -> None:
+    arm.forget()
+    # What one tick has to record is handed over at once, and only one message may wait.
+    more = {"record__queue_size": 1, "lock_step": True}
+    with connected(arm, client, contract, small_model, tmp_path, **more) as process:
+        client.start()
+        commands = [arm.step(number) for number in range(STEPS)]
+        arm.finish(STEPS, "truncated")
+        summary = client.summary()
+        dropped = summary["dropped_messages"]
+        status = client.diagnosis("dropped messages", str(dropped))
+        assert process.stop() == 0
+
+    assert dropped > 0
+    assert status.message == f"{dropped} messages were not recorded"
+    assert status.level == DiagnosticStatus.WARN
+    assert read_metadata(Path(summary["bag"])).dropped_messages == dropped
+    # The robot, which heard of everything, was driven by the policy all along.
+    assert summary["steps"] == len(arm.decisions) == STEPS
+    assert all(map(is_policy, commands))
 
 
 class Log:
