@@ -35,11 +35,8 @@ def decision_table(report: DecisionReport) -> TextTable:
     rows.append([floor, f"{report.floor_microseconds:.0f}", "", "", ""])
     if report.copies is not None:
         rows.append([f"host-device copies a decision: {report.copies:g}", "", "", "", ""])
-    return TextTable(
-        "One observation in, one action out",
-        _DECISION_COLUMNS,
-        rows,
-    )
+    place = f", on {report.device}" if report.device else ""
+    return TextTable(f"One observation in, one action out{place}", _DECISION_COLUMNS, rows)
 
 
 def runtimes_table(times: Sequence[DecisionTime]) -> TextTable:
@@ -88,6 +85,7 @@ def latency_table(report: LatencyReport) -> TextTable:
             f"{trip.p99_ratio:.2f}",
             str(trip.milliseconds.count),
             str(trip.missed),
+            trip.invalid_in_words,
             "" if trip.inside_p50 is None else f"{trip.inside_p50:.3f}",
             "" if trip.first is None else f"{trip.first:.3f}",
             "" if trip.ran is None else f"{trip.ran:.3f}",
@@ -99,7 +97,9 @@ def latency_table(report: LatencyReport) -> TextTable:
     columns = ("Hz", "answered by", "p50 ms", "p99 ms", "max ms", "p50 / echo", "p99 / echo")
     more = ("own part, ms", "first, ms", "ran, ms", "waited, ms", "others")
     return TextTable(
-        "State message to action message, over DDS", (*columns, "ticks", _MISSED, *more), rows
+        "State message to action message, over DDS",
+        (*columns, "ticks", _MISSED, _INVALID, *more),
+        rows,
     )
 
 
@@ -123,13 +123,14 @@ def missed_table(report: MissedReport) -> TextTable:
         )
     return TextTable(
         title,
-        (*columns, *_CAUSES, "others", "p50 / as it is", "p99 / as it is"),
+        (*columns, _INVALID, *_CAUSES, "others", "p50 / as it is", "p99 / as it is"),
         [
             [
                 entry.name,
                 *_milliseconds(entry.milliseconds),
                 str(entry.milliseconds.count),
                 str(entry.missed),
+                entry.invalid_in_words,
                 *_causes(entry.late, entry.in_time_stood_still, witnessed=report.witnessed),
                 _others(entry.load),
                 f"{entry.milliseconds.median / quick.median:.2f}",
@@ -141,6 +142,7 @@ def missed_table(report: MissedReport) -> TextTable:
 
 
 _MISSED = "periods missed"
+_INVALID = "invalid"
 _CAUSES = ("late: standstill", "in time, with as long a one", "late: waited", "late: else")
 
 
@@ -161,17 +163,22 @@ def _others(load: MachineLoad | None) -> str:
     return f"{load.others + load.stolen:.2f} of {load.processors}"
 
 
+def _others_over_time(start: MachineLoad | None, end: MachineLoad | None) -> str:
+    return "" if start is None or end is None else f"{_others(start)} to {_others(end)}"
+
+
 def jitter_table(report: JitterReport) -> TextTable:
     """Idle and loaded."""
     return TextTable(
         f"Periods of the commands at {report.rate:g} Hz, by the controller's timer",
-        ("the machine", "s", "p50 ms", "p99 ms", "max ms", "too long by half"),
+        ("the machine", "s", "p50 ms", "p99 ms", "max ms", "too long by half", _INVALID),
         [
             [
                 jitter.name,
                 f"{jitter.seconds:g}",
                 *_milliseconds(jitter.milliseconds),
                 str(jitter.skipped),
+                jitter.invalid_in_words,
             ]
             for jitter in report.jitters
         ],
@@ -191,7 +198,9 @@ def soak_table(reports: list[SoakReport]) -> TextTable:
                 if report.missed is None
                 else _causes(report.late, report.in_time_stood_still, witnessed=report.witnessed)
             ),
+            report.invalid_in_words,
             _others(report.load),
+            _others_over_time(report.load_start, report.load_end),
             f"{report.resident_first:.1f} to {report.resident_last:.1f}",
             f"{report.slope:+.2f}",
             f"{report.cpu_rise:.3f}",
@@ -213,7 +222,9 @@ _SOAKED = (
     "max ms",
     _MISSED,
     *_CAUSES,
+    _INVALID,
     "others, processors",
+    "others, at the start and at the end",
     "memory after the first tenth and at the end, MiB",
     "its slope, MiB a million ticks",
     "processor time a tick, end over start",

@@ -17,7 +17,12 @@ from gac_ros.bench.goals import SpeedGoal, damaged_measurement, measurement_orig
 from gac_ros.bench.markdown import markdown_table
 from gac_ros.bench.over_ros.jitter import JitterReport, MissedReport
 from gac_ros.bench.over_ros.latency import LatencyReport
-from gac_ros.bench.over_ros.limits import latency_limits, missed_limits, soak_limits
+from gac_ros.bench.over_ros.limits import (
+    decision_limits,
+    latency_limits,
+    missed_limits,
+    soak_limits,
+)
 from gac_ros.bench.over_ros.soak import SoakReport
 from gac_ros.bench.planning import PlanReport
 from gac_ros.bench.replanning_table import replanning_section
@@ -44,6 +49,9 @@ named below and of what else it did at the time.
   rclpy can do. The controller records four topics (state, reward, command, decision). *own part* is
   the median time inside the controller, from the callback with the state to the end of the publish
   call; *first* that of the first actions of the episodes.
+- *invalid*: states that were never answered (*unanswered*), commands that answered none
+  (*unasked*), commands that were the safe action and not the policy's (*safe*), and messages that
+  the recorder lost (*not recorded*); 0 where all that was measured is the policy's and recorded.
 - *ran* and *waited*: how long the answering process's threads, all together, had a processor in a
   tick, and how long they were ready but had none; on average, from the kernel's account of them.
 - *others*: the processors' worth of time that went to processes outside of the measurement and to
@@ -156,6 +164,8 @@ def _soaks(results: Path) -> Iterator[str]:
 
 
 def _control_limits(content: dict[str, Any]) -> Iterator[str]:
+    if "decision" in content:
+        yield from decision_limits(DecisionReport.model_validate(content["decision"]))
     if "latency" in content:
         yield from latency_limits(LatencyReport.model_validate(content["latency"]))
     if "missed" in content:

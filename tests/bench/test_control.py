@@ -14,11 +14,13 @@ from gac_ros.bench.control import (
     DecisionReport,
     Recompute,
     copy_rate,
+    count_copies,
     history_name,
     measure_decisions,
     policy_name,
     touched_bytes,
 )
+from gac_ros.bench.control_tables import decision_table
 from gac_ros.model.config import ModelConfig
 from gac_ros.model.decoding import FoldedDecoder
 from gac_ros.model.gac import GacModel
@@ -84,3 +86,16 @@ def test_what_a_plan_merges_is_not_counted_twice() -> None:
 
 def test_memory_copies_have_a_rate() -> None:
     assert copy_rate(repeats=1) > 0.0
+
+
+def test_only_copies_between_host_and_device_are_counted() -> None:
+    copies = ["Memcpy HtoD (Pageable -> Device)", "Memcpy DtoH (Device -> Pinned)"]
+    others = ["Memcpy DtoD (Device -> Device)", "cudaMemcpyAsync", "Memset (Device)", "gemv"]
+    assert count_copies([*copies, *others, *copies]) == 4
+
+
+def test_copies_and_the_gpus_name_are_told_where_there_is_one(report: DecisionReport) -> None:
+    assert report.copies is report.device is None
+    table = decision_table(report.model_copy(update={"copies": 2.0, "device": "a GPU"}))
+    assert table.title == "One observation in, one action out, on a GPU"
+    assert table.rows[-1][0] == "host-device copies a decision: 2"

@@ -29,7 +29,16 @@ def jitter() -> JitterReport:
     spread = Spread.of([4.9, 5.0, 5.25])
     return JitterReport(
         rate=200.0,
-        jitters=[Jitter(name="idle", seconds=60.0, milliseconds=spread, skipped=7)],
+        jitters=[
+            Jitter(
+                name="idle",
+                seconds=60.0,
+                milliseconds=spread,
+                skipped=7,
+                safe_actions=1,
+                unrecorded=0,
+            )
+        ],
     )
 
 
@@ -62,7 +71,7 @@ def test_what_was_measured_is_on_the_page_and_what_was_not_is_not(tmp_path: Path
     assert write_rate_page(tmp_path, tmp_path / "rate.md")
     page = (tmp_path / "rate.md").read_text()
     assert "| ticks missed |        3 | at most 0 | **no** |" in page
-    assert "| idle        |  60 |  5.000 |  5.245 |   5.25 |                7 |" in page
+    assert "| idle        |  60 |  5.000 |  5.245 |   5.25 |                7 |  1 safe |" in page
     assert "real time, 200 Hz" in page
     assert "lock-step:" not in page
     assert "State message to action message" not in page

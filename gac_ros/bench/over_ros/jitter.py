@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -20,6 +21,7 @@ from gac_ros.bench.over_ros.stand import Exchanges
 from gac_ros.bench.over_ros.subject import make_subject
 from gac_ros.bench.over_ros.turns import turn_order
 from gac_ros.bench.over_ros.usage import RunQueue
+from gac_ros.bench.over_ros.validity import Answered, spoilt, spoilt_exchanges
 from gac_ros.bench.over_ros.witness import read_witnesses
 from gac_ros.bench.spread import Spread
 
@@ -37,7 +39,7 @@ _WARM_UP = 100  # ticks
 _BUSY = "while True: pass"
 
 
-class Jitter(BaseModel):
+class Jitter(Answered):
     """Periods between commands.
 
     Attributes:
@@ -46,8 +48,6 @@ class Jitter(BaseModel):
         milliseconds: periods of the commands, as a subscriber sees them.
         skipped: periods that were too long by more than half of one.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     seconds: float
@@ -64,7 +64,7 @@ class JitterReport(BaseModel):
     jitters: list[Jitter]
 
 
-class Answerer(BaseModel):
+class Answerer(Answered):
     """Who answered at 200 Hz, and what became of it.
 
     Attributes:
@@ -76,8 +76,6 @@ class Answerer(BaseModel):
         in_time_stood_still: share of the ticks in time with as long a standstill of all processors
             as the shortest that excuses one that was late; None: none is excused.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     milliseconds: Spread
@@ -152,19 +150,20 @@ def measure_jitter(
             with _busy_core(name != IDLE):
                 controller.start_episode()
                 rig.stand.stream(controller.port, _WARM_UP, 1.0 / RATE)
-                arrivals = []
+                controller.port.arrivals.clear()
                 for _ in range(max(1, round(seconds))):
                     count = round(RATE * min(1.0, seconds))
-                    arrivals.append(rig.stand.stream(controller.port, count, 1.0 / RATE))
+                    rig.stand.stream(controller.port, count, 1.0 / RATE)
                     on_second()
-                controller.end_episode()
-            lengths = np.concatenate([np.diff(part) for part in arrivals])
+                lengths = np.diff(controller.port.arrivals)
+                summary = controller.end_episode()
             found.append(
                 Jitter(
                     name=name,
                     seconds=seconds,
                     milliseconds=Spread.of(1e3 * lengths),
                     skipped=int((lengths > 1.5 / RATE).sum()),
+                    **spoilt([summary]),
                 )
             )
     return JitterReport(rate=RATE, jitters=found)
@@ -193,6 +192,7 @@ def measure_missed(
     planners = {QUICK: 0.0, SLOW: SLOW_PLANNER}
     names = (ECHO, *planners)
     found = {name: Exchanges(1.0 / RATE) for name in names}
+    summaries: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     meters = {name: LoadMeter() for name in names}
     with open_rig(folder / "logs") as rig:
         logs = rig.start_witnesses()
@@ -218,7 +218,7 @@ def measure_missed(
                 part = rig.stand.exchange(answerer.port, count, 1.0 / RATE, watched)
             found[name].extend(part)
             if controller:
-                controller.end_episode()
+                summaries[name].append(controller.end_episode())
 
         for number in range(missed_turns(seconds)):
             for name in turn_order(names, number):
@@ -226,7 +226,8 @@ def measure_missed(
             on_turn()
         stalls = read_witnesses(logs)
     answerers = tuple(
-        _answerer(name, found[name], stalls or [], meters[name].load()) for name in names
+        _answerer(name, found[name], summaries[name], stalls or [], meters[name].load())
+        for name in names
     )
     _, quick, slow = answerers
     return MissedReport(
@@ -242,7 +243,13 @@ def measure_missed(
     )
 
 
-def _answerer(name: str, found: Exchanges, processors: list[Stalls], load: MachineLoad) -> Answerer:
+def _answerer(
+    name: str,
+    found: Exchanges,
+    summaries: list[dict[str, Any]],
+    processors: list[Stalls],
+    load: MachineLoad,
+) -> Answerer:
     late = tuple(late_ticks(found, processors))
     return Answerer(
         name=name,
@@ -251,6 +258,8 @@ def _answerer(name: str, found: Exchanges, processors: list[Stalls], load: Machi
         late=late,
         load=load,
         in_time_stood_still=in_time_stood_still(found, processors, late),
+        **spoilt(summaries),
+        **spoilt_exchanges(found),
     )
 
 

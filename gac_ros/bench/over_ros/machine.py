@@ -47,23 +47,40 @@ class LoadMeter:
     """
 
     def __init__(self) -> None:
-        self._sums = np.zeros(3)
+        self._counted: list[NDArray[np.float64]] = []
 
     @contextmanager
     def counting(self) -> Iterator[None]:
         """Count while the context lasts."""
         begun = _times()
         yield
-        self._sums += _times() - begun
+        self._counted.append(_times() - begun)
 
     def load(self) -> MachineLoad:
         """Of all the time that was counted, which must be some."""
-        others, stolen, seconds = self._sums
+        return self._of(slice(None))
+
+    def start_and_end(self) -> tuple[MachineLoad, MachineLoad]:
+        """Of the second and of the last tenth of the times that were counted."""
+        start, end = second_and_last_tenth(len(self._counted))
+        return self._of(start), self._of(end)
+
+    def _of(self, part: slice) -> MachineLoad:
+        others, stolen, seconds = np.sum(self._counted[part], axis=0)
         return MachineLoad(
             others=max(0.0, others / seconds),
             stolen=stolen / seconds,
             processors=os.cpu_count() or 1,
         )
+
+
+def second_and_last_tenth(count: int) -> tuple[slice, slice]:
+    """Where they are in a row of measurements: what has settled, and what it came to.
+
+    Of a few measurements there may be no second tenth: the first one stands for it.
+    """
+    tenth = max(1, count // 10)
+    return slice(tenth, 2 * tenth) if count > tenth else slice(0, 1), slice(-tenth, None)
 
 
 def _times() -> NDArray[np.float64]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,22 @@ from pydantic import BaseModel, ConfigDict
 from gac_ros.bench.goals import SpeedGoal, at_most
 from gac_ros.bench.over_ros.late import LateTick, in_time_stood_still, late_ticks
 from gac_ros.bench.over_ros.latency import REPLANNING_WITHOUT_PAUSE
-from gac_ros.bench.over_ros.machine import LoadMeter, MachineLoad, Stalls
+from gac_ros.bench.over_ros.machine import (
+    LoadMeter,
+    MachineLoad,
+    Stalls,
+    second_and_last_tenth,
+)
 from gac_ros.bench.over_ros.rig import ControllerUnderTest, open_rig
 from gac_ros.bench.over_ros.stand import Exchanges, Stand
 from gac_ros.bench.over_ros.subject import make_subject
 from gac_ros.bench.over_ros.usage import RunQueue, Usage
+from gac_ros.bench.over_ros.validity import (
+    Answered,
+    spoilt,
+    spoilt_exchanges,
+    validity_goals,
+)
 from gac_ros.bench.over_ros.witness import read_witnesses
 from gac_ros.bench.spread import Spread
 
@@ -56,7 +68,7 @@ class Sample(BaseModel):
     median_milliseconds: float
 
 
-class SoakReport(BaseModel):
+class SoakReport(Answered):
     """What a soak found.
 
     Attributes:
@@ -66,7 +78,6 @@ class SoakReport(BaseModel):
         milliseconds: state to action.
         missed: periods that late commands overran; one command may overrun several.
             None in lock-step.
-        lost: states that were never answered.
         slope: growth of the controller's memory, MiB per million ticks, from the end of the first
             tenth on, at the ends of episodes.
         resident_first: MiB after the first tenth.
@@ -80,18 +91,17 @@ class SoakReport(BaseModel):
         late: commands that were late; none in lock-step.
         witnessed: whether standstills of the machine could be seen.
         load: of the machine meanwhile.
+        load_start: in the second tenth of the episodes.
+        load_end: in the last tenth.
         in_time_stood_still: share of the ticks in time with as long a standstill of all processors
             as the shortest that excuses one that was late; None: none is excused.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     ticks: int
     rate: float | None
     seconds: float
     milliseconds: Spread
     missed: int | None
-    lost: int
     slope: float
     resident_first: float
     resident_last: float
@@ -103,6 +113,8 @@ class SoakReport(BaseModel):
     late: tuple[LateTick, ...] = ()
     witnessed: bool = False
     load: MachineLoad | None = None
+    load_start: MachineLoad | None = None
+    load_end: MachineLoad | None = None
     in_time_stood_still: float | None = None
 
     @property
@@ -111,7 +123,7 @@ class SoakReport(BaseModel):
         return "lock-step" if self.rate is None else f"real time, {self.rate:g} Hz"
 
     def goals(self) -> list[SpeedGoal]:
-        """Flat memory and latency; not one period missed.
+        """Flat memory and latency; not one period missed, and no answer that does not count.
 
         A run of fewer than `TELLING_TICKS` is no word on memory: what is allotted once would count
         as growth. Its figures are shown all the same.
@@ -128,7 +140,7 @@ class SoakReport(BaseModel):
         ]
         if self.missed is not None:
             goals.append(at_most(f"{self.name}: periods missed", self.missed, 0))
-        return goals
+        return goals + validity_goals([self], f"{self.name}: ")
 
 
 class _Course:
@@ -141,6 +153,7 @@ class _Course:
         self.samples: list[Sample] = []
         self.ends: list[tuple[int, float]] = []  # of episodes: ticks so far, and MiB
         self.settled: Usage | None = None
+        self.spoilt: Counter[str] = Counter()
 
     def usage(self) -> Usage:
         return Usage.of(self._pid)
@@ -158,7 +171,8 @@ class _Course:
         )
         self._cpu = usage.cpu
 
-    def end_episode(self) -> None:
+    def end_episode(self, summary: dict[str, Any]) -> None:
+        self.spoilt.update(spoilt([summary]))
         self.ends.append((self.ticks, self.usage().resident / _MEBIBYTE))
 
 
@@ -230,7 +244,7 @@ def _soak(
                 raise
         last = course.usage()
         stalls = read_witnesses(logs)
-    return _report(course, found, time.monotonic() - begun, rate, last, meter.load(), stalls)
+    return _report(course, found, time.monotonic() - begun, rate, last, meter, stalls)
 
 
 def sample_count(ticks: int) -> int:
@@ -271,7 +285,7 @@ def _episode(
             done += len(part.seconds)
             on_sample()
     summary = controller.end_episode()
-    course.end_episode()
+    course.end_episode(summary)
     # A long run must not fill the disk.
     shutil.rmtree(summary["bag"])
 
@@ -282,7 +296,7 @@ def _report(
     seconds: float,
     rate: float | None,
     last: Usage,
-    load: MachineLoad,
+    meter: LoadMeter,
     stalls: list[Stalls] | None,
 ) -> SoakReport:
     settled = course.settled
@@ -290,25 +304,29 @@ def _report(
     ticks, resident = np.array(course.ends, dtype=np.float64).T
     later = ticks >= _SETTLED * course.ticks
     late = () if rate is None else tuple(late_ticks(found, stalls or ()))
+    load_start, load_end = meter.start_and_end()
     return SoakReport(
         ticks=course.ticks,
         rate=rate,
         seconds=seconds,
         milliseconds=Spread.of(1e3 * np.array(found.seconds)),
         missed=None if rate is None else found.missed,
-        lost=found.lost,
         slope=slope(ticks[later], resident[later]),
         resident_first=float(resident[later][0]),
         resident_last=float(resident[-1]),
-        latency_rise=rise(_column(course.samples, "median_milliseconds")),
-        cpu_rise=rise(_column(course.samples, "cpu_microseconds")),
+        latency_rise=rise(column(course.samples, "median_milliseconds")),
+        cpu_rise=rise(column(course.samples, "cpu_microseconds")),
         threads=(settled.threads, last.threads),
         files=(settled.files, last.files),
         samples=course.samples,
         late=late,
         witnessed=rate is not None and stalls is not None,
-        load=load,
+        load=meter.load(),
+        load_start=load_start,
+        load_end=load_end,
         in_time_stood_still=in_time_stood_still(found, stalls or (), late) if late else None,
+        **course.spoilt,
+        **spoilt_exchanges(found),
     )
 
 
@@ -321,10 +339,16 @@ def slope(ticks: NDArray[np.float64], values: NDArray[np.float64]) -> float:
 
 def rise(values: NDArray[np.float64]) -> float:
     """Median of the last tenth over that of the second tenth."""
-    tenth = max(1, len(values) // 10)
-    start = np.median(values[tenth : 2 * tenth]) if len(values) > tenth else values[0]
-    return float(np.median(values[-tenth:]) / start) if start > 0.0 else 1.0
+    start, end = start_and_end(values)
+    return end / start if start > 0.0 else 1.0
 
 
-def _column(samples: list[Sample], name: str) -> NDArray[np.float64]:
+def start_and_end(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Medians of the second and of the last tenth."""
+    start, end = second_and_last_tenth(len(values))
+    return float(np.median(values[start])), float(np.median(values[end]))
+
+
+def column(samples: Sequence[Sample], name: str) -> NDArray[np.float64]:
+    """One of the figures of all samples."""
     return np.array([getattr(sample, name) for sample in samples], dtype=np.float64)

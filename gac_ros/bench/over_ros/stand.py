@@ -218,14 +218,12 @@ class Stand:
                 due = now if period is None else max(due + period, now)
         return found
 
-    def stream(self, port: Port, count: int, period: float) -> list[float]:
+    def stream(self, port: Port, count: int, period: float) -> None:
         """Send `count` states, one a period, whether or not they are answered.
 
-        Returns:
-            When commands came meanwhile, in seconds of the performance counter.
+        The commands that come meanwhile are added to the port's `arrivals`.
         """
         with _undisturbed():
-            port.arrivals.clear()
             due = time.perf_counter()
             for state, _ in zip(self._states, range(count), strict=False):
                 self._sleep_until(due)
@@ -234,7 +232,6 @@ class Stand:
                 port.reward()
                 due += period
         self._require_running()
-        return list(port.arrivals)
 
     def _scheduled(self, watched: RunQueue) -> tuple[float, float]:
         ran, waited = watched.read()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from gac_ros.bench.over_ros.latency import LatencyReport, RoundTrip, turns
 from gac_ros.bench.over_ros.soak import rise, sample_count, slope
 from gac_ros.bench.over_ros.stand import Exchanges
+from gac_ros.bench.over_ros.validity import INVALID, Answered, spoilt, validity_goals
 from gac_ros.bench.spread import Spread
 
 
@@ -41,7 +44,7 @@ def test_at_a_low_rate_the_answerers_take_more_turns() -> None:
     assert turns(16.0, 0, (50, 200, 500)) == 8 + 8 + 8
 
 
-def test_the_goals_are_those_of_the_issue() -> None:
+def round_trip(**changes: Any) -> RoundTrip:
     trip = RoundTrip(
         name="controller, recording",
         rate=200.0,
@@ -54,6 +57,40 @@ def test_the_goals_are_those_of_the_issue() -> None:
         safe_actions=0,
         inside_p50=0.2,
     )
-    p50, p99 = LatencyReport(trips=[trip]).goals()
+    return trip.model_copy(update=changes)
+
+
+def test_the_goals_are_those_of_the_issue() -> None:
+    p50, p99 = LatencyReport(trips=[round_trip()]).goals()
     assert (p50.goal, p50.met) == ("at most 1.5", True)
     assert (p99.goal, p99.met) == ("at most 2", False)
+
+
+@pytest.mark.parametrize(("first", "met"), [(0.4, True), (0.5, False)])
+def test_the_slowest_controllers_first_action_has_a_goal_of_its_own(
+    first: float, met: bool
+) -> None:
+    trips = [round_trip(first=0.1), round_trip(first=first), round_trip(inside_p50=None)]
+    *_, goal = LatencyReport(trips=trips).goals()
+    assert goal.name.startswith("first action of an episode")
+    assert (goal.value, goal.goal, goal.met) == (first / 0.2, "at most 2", met)
+
+
+def test_answers_that_do_not_count_are_told_and_are_a_goal() -> None:
+    summaries = [
+        {"safe_actions": 1, "dropped_messages": 0, "bag": "a"},
+        {"safe_actions": 0, "dropped_messages": 2, "bag": None},
+    ]
+    spoiled = Answered(lost=1, unasked=0, **spoilt(summaries))
+    assert spoiled.invalid_in_words == "1 unanswered, 1 safe, 3 not recorded"
+    echo = Answered(lost=0, unasked=0, **spoilt([]))
+    assert echo.invalid_in_words == "0"
+    (goal,) = validity_goals([echo, spoiled], "soak: ")
+    assert (goal.name, goal.value, goal.met) == (f"soak: {INVALID}", 5, False)
+    assert [goal.met for goal in validity_goals([echo])] == [True]
+
+
+def test_older_measurements_do_not_claim_that_every_answer_counts() -> None:
+    older = Answered(lost=0, unasked=0, safe_actions=0)
+    assert older.invalid_in_words == ""
+    assert validity_goals([older]) == []

@@ -12,9 +12,15 @@ import numpy as np
 import pytest
 
 from gac_ros.bench.over_ros.late import LateTick, count_causes, in_time_stood_still, late_ticks
-from gac_ros.bench.over_ros.machine import LoadMeter, common, merged, standstill
+from gac_ros.bench.over_ros.machine import (
+    LoadMeter,
+    common,
+    merged,
+    second_and_last_tenth,
+    standstill,
+)
 from gac_ros.bench.over_ros.stand import Exchanges
-from gac_ros.bench.over_ros.usage import RunQueue, descendants, scheduled
+from gac_ros.bench.over_ros.usage import RunQueue, Usage, descendants, scheduled
 from gac_ros.bench.over_ros.witness import read_witnesses
 
 
@@ -121,6 +127,32 @@ def test_the_work_of_the_measurement_itself_is_not_that_of_others() -> None:
     assert load.processors == os.cpu_count()
     # The second of this process is missing, but for what clocks that tick every 10 ms tell.
     assert load.others * seconds < everybody - 0.5
+
+
+def test_even_little_processor_time_of_another_process_is_told() -> None:
+    work = "sum(range(10**5)); print(flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", work], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        seconds = Usage.of(process.pid).cpu
+        assert seconds > 0.0
+        assert abs(seconds - scheduled(process.pid)[0]) < 0.05
+        process.kill()
+    with pytest.raises(OSError):
+        Usage.of(process.pid)
+
+
+def test_what_others_took_is_told_for_the_start_and_the_end() -> None:
+    meter = LoadMeter()
+    for _ in range(3):
+        with meter.counting():
+            time.sleep(0.05)
+    for load in (meter.load(), *meter.start_and_end()):
+        assert load.others >= 0.0
+    assert second_and_last_tenth(1) == (slice(0, 1), slice(-1, None))
+    assert second_and_last_tenth(40) == (slice(4, 8), slice(-4, None))
 
 
 def test_the_kernel_tells_how_long_a_process_ran_and_waited() -> None:
