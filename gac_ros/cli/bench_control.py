@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from gac_ros.bench.control_tables import TextTable
     from gac_ros.bench.goals import SpeedGoal
     from gac_ros.bench.over_ros.soak import SoakReport
+    from gac_ros.bench.over_ros.validity import Answered
 
 Decision = Annotated[bool, typer.Option("--decision", help="The time of a decision.")]
 Latency = Annotated[
@@ -86,21 +88,17 @@ def control(
 
     resolve_device(device)  # before minutes have gone
     everything = not (decision or latency or plans or missed or jitter)
-    goals: list[SpeedGoal] = []
-    limits: list[str] = []
-    figures: dict[str, Any] = {"device": device}
-    if everything or decision:
-        _decisions(robot, config, device, repeats, goals, figures)
-    if everything or plans:
-        _plans(device, repeats, figures)
-    if everything or latency:
-        limits += _latency(device, latency_seconds, latency_ticks, goals, figures)
-    if everything or missed:
-        limits += _missed(device, missed_seconds, goals, figures)
-    if everything or jitter:
-        _jitter(device, jitter_seconds, figures)
-    conclude(goals, figures, json_file)
-    _print_limits(limits)
+    with _concluded(device, json_file) as found:
+        if everything or decision:
+            _decisions(robot, config, repeats, found)
+        if everything or plans:
+            _plans(repeats, found)
+        if everything or latency:
+            _latency(latency_seconds, latency_ticks, found)
+        if everything or missed:
+            _missed(missed_seconds, found)
+        if everything or jitter:
+            _jitter(jitter_seconds, found)
 
 
 def soak(
@@ -116,8 +114,6 @@ def soak(
 
     Example: `gac bench soak --ticks 100000 --minutes 2 --json soak.json`
     """
-    from gac_ros.bench import control_tables as tables
-    from gac_ros.bench.over_ros.limits import soak_limits
     from gac_ros.bench.over_ros.soak import (
         REAL_TIME_RATE,
         sample_count,
@@ -130,42 +126,79 @@ def soak(
     resolve_device(device)
     if not (ticks or minutes):
         raise ConfigurationError("nothing to do: give --ticks or --minutes more than 0")
-    reports: dict[str, SoakReport] = {}
-    if ticks:
-        total = sample_count(ticks)
-        with _folder() as folder, counted_progress(total, "lock-step") as advance:
-            reports["lock_step"] = soak_lock_step(
-                folder, ticks=ticks, device=device, on_sample=advance
-            )
-    if minutes:
-        total = sample_count(max(1, round(60.0 * minutes * REAL_TIME_RATE)))
-        with _folder() as folder, counted_progress(total, "real time") as advance:
-            reports["real_time"] = soak_real_time(
-                folder, minutes=minutes, device=device, on_sample=advance
-            )
-    _print(tables.soak_table(list(reports.values())))
-    goals = [goal for report in reports.values() for goal in report.goals()]
-    figures = {name: report.model_dump() for name, report in reports.items()}
-    conclude(goals, {"device": device, **figures}, json_file)
-    _print_limits(line for report in reports.values() for line in soak_limits(report))
+    with _concluded(device, json_file) as found:
+        if ticks:
+            total = sample_count(ticks)
+            with _folder() as folder, counted_progress(total, "lock-step") as advance:
+                report = soak_lock_step(folder, ticks=ticks, device=device, on_sample=advance)
+            _add_soak("lock_step", report, found)
+        if minutes:
+            total = sample_count(max(1, round(60.0 * minutes * REAL_TIME_RATE)))
+            with _folder() as folder, counted_progress(total, "real time") as advance:
+                report = soak_real_time(folder, minutes=minutes, device=device, on_sample=advance)
+            _add_soak("real_time", report, found)
 
 
-def _print_limits(lines: Iterable[str]) -> None:
-    """Where the time goes where a goal is missed."""
-    for line in lines:
-        make_console().print(line, soft_wrap=True, highlight=False)
+def _add_soak(name: str, report: SoakReport, found: _Found) -> None:
+    from gac_ros.bench import control_tables as tables
+    from gac_ros.bench.over_ros.limits import soak_limits
+
+    _print(tables.soak_table([report]))
+    found.goals += report.goals()
+    found.limits += soak_limits(report)
+    found.figures[name] = report.model_dump()
 
 
-def _decisions(
-    robot: str,
-    config: Path | None,
-    device: str,
-    repeats: int,
-    goals: list[SpeedGoal],
-    figures: dict[str, Any],
-) -> None:
+@dataclass
+class _Found:
+    """What the parts have found so far.
+
+    Attributes:
+        device: where the model runs.
+        goals: how they stand.
+        limits: where the time goes where a goal is missed.
+        figures: of each part, by its name.
+        answered: parts whose answers might not count.
+    """
+
+    device: str
+    goals: list[SpeedGoal] = field(default_factory=list)
+    limits: list[str] = field(default_factory=list)
+    figures: dict[str, Any] = field(default_factory=dict)
+    answered: list[Answered] = field(default_factory=list)
+
+    def conclude(self, json_file: Path | None, **more: str) -> None:
+        """Print and keep all of it, `more` as figures."""
+        goals = list(self.goals)
+        if self.answered:
+            from gac_ros.bench.over_ros.validity import validity_goals
+
+            goals += validity_goals(self.answered)
+        conclude(goals, {"device": self.device, **self.figures, **more}, json_file)
+        for line in self.limits:
+            make_console().print(line, soft_wrap=True, highlight=False)
+
+
+@contextmanager
+def _concluded(device: str, json_file: Path | None) -> Iterator[_Found]:
+    """What is found is printed and kept in the end, even if a later part fails or is interrupted.
+
+    The file of a run that did not end says so as `unfinished`.
+    """
+    found = _Found(device)
+    try:
+        yield found
+    except BaseException as error:
+        if found.figures:
+            found.conclude(json_file, unfinished=f"{type(error).__name__}: {error}")
+        raise
+    found.conclude(json_file)
+
+
+def _decisions(robot: str, config: Path | None, repeats: int, found: _Found) -> None:
     from gac_ros.bench import control_tables as tables
     from gac_ros.bench.control import measure_decisions
+    from gac_ros.bench.over_ros.limits import decision_limits
     from gac_ros.embodiment import find_embodiment
     from gac_ros.evaluation.threads import one_thread
     from gac_ros.training.config import TrainingConfig, load_training_config
@@ -173,13 +206,14 @@ def _decisions(
     settings = TrainingConfig() if config is None else load_training_config(config)
     model = settings.model_for(find_embodiment(robot))
     with one_thread(), counted_progress(repeats, "decisions, rounds") as advance:
-        report = measure_decisions(model, repeats=repeats, device=device, on_round=advance)
+        report = measure_decisions(model, repeats=repeats, device=found.device, on_round=advance)
     _print(tables.decision_table(report))
-    goals += report.goals()
-    figures |= {"model": model.model_dump(), "decision": report.model_dump()}
+    found.goals += report.goals()
+    found.limits += decision_limits(report)
+    found.figures |= {"model": model.model_dump(), "decision": report.model_dump()}
 
 
-def _plans(device: str, repeats: int, figures: dict[str, Any]) -> None:
+def _plans(repeats: int, found: _Found) -> None:
     from gac_ros.bench import control_tables as tables
     from gac_ros.bench.over_ros.subject import make_subject
     from gac_ros.bench.planning import measure_plans
@@ -188,16 +222,14 @@ def _plans(device: str, repeats: int, figures: dict[str, Any]) -> None:
 
     with _folder() as folder:
         subject = make_subject(folder, rate=200.0, length=1000)
-        checkpoint = load_checkpoint(subject.checkpoint, device)
+        checkpoint = load_checkpoint(subject.checkpoint, found.device)
     with one_thread(), counted_progress(repeats, "plans, rounds") as advance:
         report = measure_plans(checkpoint, repeats=repeats, on_round=advance)
     _print(tables.plan_table(report))
-    figures["plans"] = report.model_dump()
+    found.figures["plans"] = report.model_dump()
 
 
-def _latency(
-    device: str, seconds: float, ticks: int, goals: list[SpeedGoal], figures: dict[str, Any]
-) -> Iterable[str]:
+def _latency(seconds: float, ticks: int, found: _Found) -> None:
     from gac_ros.bench import control_tables as tables
     from gac_ros.bench.over_ros.latency import measure_latency, turns
     from gac_ros.bench.over_ros.limits import latency_limits
@@ -205,39 +237,40 @@ def _latency(
     total = turns(seconds, ticks)
     with _folder() as folder, counted_progress(total, "state to action, turns") as advance:
         report = measure_latency(
-            folder, seconds=seconds, ticks=ticks, device=device, on_turn=advance
+            folder, seconds=seconds, ticks=ticks, device=found.device, on_turn=advance
         )
     _print(tables.latency_table(report))
-    goals += report.goals()
-    figures["latency"] = report.model_dump()
-    return latency_limits(report)
+    found.goals += report.goals()
+    found.limits += latency_limits(report)
+    found.figures["latency"] = report.model_dump()
+    found.answered += report.trips
 
 
-def _missed(
-    device: str, seconds: float, goals: list[SpeedGoal], figures: dict[str, Any]
-) -> Iterable[str]:
+def _missed(seconds: float, found: _Found) -> None:
     from gac_ros.bench import control_tables as tables
     from gac_ros.bench.over_ros.jitter import measure_missed, missed_turns
     from gac_ros.bench.over_ros.limits import missed_limits
 
     total = missed_turns(seconds)
     with _folder() as folder, counted_progress(total, "slow planner, turns") as advance:
-        report = measure_missed(folder, seconds=seconds, device=device, on_turn=advance)
+        report = measure_missed(folder, seconds=seconds, device=found.device, on_turn=advance)
     _print(tables.missed_table(report))
-    goals += report.goals()
-    figures["missed"] = report.model_dump()
-    return missed_limits(report)
+    found.goals += report.goals()
+    found.limits += missed_limits(report)
+    found.figures["missed"] = report.model_dump()
+    found.answered += report.answerers
 
 
-def _jitter(device: str, seconds: float, figures: dict[str, Any]) -> None:
+def _jitter(seconds: float, found: _Found) -> None:
     from gac_ros.bench import control_tables as tables
     from gac_ros.bench.over_ros.jitter import JITTERS, measure_jitter
 
     total = len(JITTERS) * max(1, round(seconds))
     with _folder() as folder, counted_progress(total, "jitter, seconds") as advance:
-        report = measure_jitter(folder, seconds=seconds, device=device, on_second=advance)
+        report = measure_jitter(folder, seconds=seconds, device=found.device, on_second=advance)
     _print(tables.jitter_table(report))
-    figures["jitter"] = report.model_dump()
+    found.figures["jitter"] = report.model_dump()
+    found.answered += report.jitters
 
 
 def _print(table: TextTable) -> None:

@@ -2,19 +2,47 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
+from errno import EISDIR
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gac_ros.cli.display import make_console
+from gac_ros.errors import OutputError
 
 if TYPE_CHECKING:
     from gac_ros.bench.goals import SpeedGoal
 
+
+def _writable(path: Path | None) -> Path | None:
+    """The same path, once it is known that a file can be written there: before minutes have gone.
+
+    Raises:
+        OutputError: it cannot.
+    """
+    if path is None:
+        return None
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=path.parent):
+            return path
+    except OSError as error:
+        raise OutputError(
+            f"--json {path}: cannot be written ({error.strerror or error}); choose another file"
+        ) from error
+
+
 JsonFile = Annotated[
-    Path | None, typer.Option("--json", help="Also write goals and raw figures to this file.")
+    Path | None,
+    typer.Option(
+        "--json", callback=_writable, help="Also write goals and raw figures to this file."
+    ),
 ]
 
 
