@@ -114,7 +114,7 @@ def _control(path: Path, title: str) -> Iterator[str]:
     if not path.is_file():
         return
     content = read_measurement(path)
-    yield from (f"## {title}", "", measurement_origin(path, content), "")
+    yield from (f"## {title}", "", _origin(path, content), "")
     try:
         goals = [SpeedGoal.model_validate(goal) for goal in content["goals"]]
         if goals:
@@ -148,7 +148,7 @@ def _soaks(results: Path) -> Iterator[str]:
     yield from ("## Soak", "")
     for path in found:
         content = read_measurement(path)
-        yield from (measurement_origin(path, content), "")
+        yield from (_origin(path, content), "")
         try:
             reports += [
                 SoakReport.model_validate(content[key])
@@ -161,6 +161,13 @@ def _soaks(results: Path) -> Iterator[str]:
     yield from _section(tables.soak_table(reports))
     yield from _section(tables.goal_table(goals))
     yield from _limits(line for report in reports for line in soak_limits(report))
+
+
+def _origin(path: Path, content: dict[str, Any]) -> str:
+    """Where a measurement comes from, and whether it ended."""
+    origin = measurement_origin(path, content)
+    reason = content.get("unfinished")
+    return f"{origin} The run did not end ({reason}): parts are missing." if reason else origin
 
 
 def _control_limits(content: dict[str, Any]) -> Iterator[str]:

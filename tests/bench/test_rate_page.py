@@ -114,6 +114,14 @@ def test_the_measurements_that_are_filed_can_be_read(tmp_path: Path) -> None:
         assert f"`{name}`: commit" in page
 
 
+def test_a_run_that_did_not_end_is_not_shown_as_a_whole_one(tmp_path: Path) -> None:
+    figures = {"jitter": jitter().model_dump(), "unfinished": "TransportError: no sign"}
+    write_measurement(tmp_path / CONTROL_FILE, [], figures)
+    assert write_rate_page(tmp_path, tmp_path / "rate.md")
+    page = (tmp_path / "rate.md").read_text()
+    assert "The run did not end (TransportError: no sign): parts are missing." in page
+
+
 def test_without_a_measurement_there_is_no_page(tmp_path: Path) -> None:
     assert not write_rate_page(tmp_path, tmp_path / "rate.md")
     assert not (tmp_path / "rate.md").exists()
