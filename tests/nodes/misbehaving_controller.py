@@ -21,6 +21,7 @@ LATE = 0.06  # s, more than a control period of the matrix
 STALL_TIME = 3.5  # s
 LOWEST, STEPS = 0.30, 4
 ORDINARY = [LOWEST + 0.004 * number for number in range(STEPS)]
+ACTIONS = {TOO_LARGE: 1.5, TOO_FAST: 0.9, TOO_JERKY: 0.695}
 
 
 def misbehave() -> None:
@@ -38,9 +39,7 @@ def misbehave() -> None:
         return {
             NOT_FINITE: np.array([np.nan]),
             TOO_LONG: np.array([0.3, 0.3]),
-            TOO_LARGE: np.array([1.5]),
-            TOO_FAST: np.array([0.9]),
-            TOO_JERKY: np.array([0.695]),
+            **{code: np.array([action]) for code, action in ACTIONS.items()},
         }.get(code, ordinary)
 
     Policy.act = act  # type: ignore[method-assign]
