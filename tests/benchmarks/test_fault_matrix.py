@@ -30,8 +30,10 @@ def test_a_policy_that_acts_or_a_reaction_that_comes_after_the_limit_and_its_sla
     matrix: ModuleType,
 ) -> None:
     assert matrix.judge(Times(-0.01, 0.6), limit=0.5, slack=0.1) == ""
-    assert "replaced after 0.610 s" in matrix.judge(Times(-0.01, 0.61), limit=0.5, slack=0.1)
-    assert "stopped after 0.700 s" in matrix.judge(Times(0.7, 0.75), limit=0.5, slack=0.1)
+    assert "the reaction came 0.610 s after" in matrix.judge(
+        Times(-0.01, 0.61), limit=0.5, slack=0.1
+    )
+    assert "the policy acted 0.700 s after" in matrix.judge(Times(0.7, 0.75), limit=0.5, slack=0.1)
     assert matrix.judge(None, limit=0.0, slack=0.0) == ""
 
 
