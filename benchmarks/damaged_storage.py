@@ -62,7 +62,7 @@ class Count:
         states: how the repair ended.
         kept_steps: of the repaired episodes.
         unnoticed: harmed bags that were opened without a complaint, with the right numbers.
-        unlabelled: repaired episodes whose label was lost.
+        unlabelled: repaired episodes whose label was lost, or does not hold for what is left.
         untold: those of them of which the repair said nothing.
         lost_seconds: on full disks.
     """
@@ -183,7 +183,7 @@ def harm(
         count.kept_steps.append(len(episode))
         lost = finished and (episode.metadata is None or episode.metadata.outcome != LABEL)
         count.unlabelled += lost
-        count.untold += lost and "labels given after" not in text
+        count.untold += lost and "label" not in text
 
 
 def cut(sample: Sample, folder: Path, name: str, *, finished: bool) -> Count:

@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal
@@ -31,7 +31,7 @@ from gac_ros.buffer.reader import (
 from gac_ros.buffer.salvage import Salvaged, salvage
 from gac_ros.buffer.writer import MCAP_RECORD, METADATA_FILE, RECORDING, EpisodeWriter
 from gac_ros.embodiment import Embodiment, embodiment_from_dict
-from gac_ros.episode import EpisodeMetadata
+from gac_ros.episode import EpisodeMetadata, Labels
 from gac_ros.errors import EpisodeError, GacError, OutputError
 from gac_ros.files import sync_directory
 
@@ -237,6 +237,9 @@ def _bring_back(
             raise EpisodeError(f"{bag}: {error}") from error
         aside = _move_aside(directory, bag)
         return Repaired(bag.name, "empty", None, aside, problem=str(error))
+    note = _void_labels(known, course.metadata)
+    if note:
+        course = replace(course, metadata=_with_earlier_labels(course.metadata, known))
     staged = _write_verified(directory / REPAIR, bag.name, left, course)
     aside = _move_aside(directory, bag)
     staged.rename(target)
@@ -249,8 +252,28 @@ def _bring_back(
         steps=course.metadata.steps,
         messages=len(course.messages),
         lost=course.lost,
-        note="" if described or target != bag else _labels_lost(aside),
+        note=note if described or target != bag else _labels_lost(aside),
     )
+
+
+def _void_labels(known: EpisodeMetadata, found: EpisodeMetadata) -> str:
+    """Why labels of the whole episode are not those of what is left of it; empty if they are."""
+    same = (found.episode_return, found.outcome) == (known.episode_return, known.outcome)
+    if same or not known.earlier_labels:
+        return ""
+    return (
+        f"its labels (return {known.episode_return}, outcome {known.outcome}) were of the whole "
+        "episode and are now among its earlier ones: label what is left of it"
+    )
+
+
+def _with_earlier_labels(found: EpisodeMetadata, known: EpisodeMetadata) -> EpisodeMetadata:
+    void = Labels(
+        until=datetime.now(timezone.utc).isoformat(),
+        episode_return=known.episode_return,
+        outcome=known.outcome,
+    )
+    return found.model_copy(update={"earlier_labels": (*known.earlier_labels, void)})
 
 
 def _labels_lost(aside: Path) -> str:

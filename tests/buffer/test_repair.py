@@ -419,6 +419,23 @@ def test_labels_that_are_lost_with_the_metadata_are_told(
     assert (str(aside) in repaired.note) == (harm is not None)
 
 
+def test_labels_of_a_whole_episode_are_not_those_of_its_beginning(tmp_path: Path) -> None:
+    bag = record(tmp_path, "bag", TRAJECTORY, episode_return=1.0)
+    label_episode(bag, Label(episode_return=9.0, outcome="success"))
+    content = mcap(bag).read_bytes()
+    mcap(bag).write_bytes(content[: len(content) // 2])
+
+    repaired = repair_one(tmp_path)
+
+    known = read_metadata(bag)
+    assert (known.outcome, known.steps < STEPS) == ("interrupted", True)
+    assert "its labels (return 9.0, outcome success) were of the whole episode" in repaired.note
+    assert [(each.episode_return, each.outcome) for each in known.earlier_labels] == [
+        (1.0, "unknown"),
+        (9.0, "success"),
+    ]
+
+
 def test_no_label_is_lost_with_messages_or_of_a_recording_that_was_cut_off(tmp_path: Path) -> None:
     bag = record(tmp_path, "bag", TRAJECTORY, episode_return=1.0)
     label_episode(bag, Label(outcome="success"))
