@@ -5,6 +5,7 @@ The controller node and the in-process rollouts run this same code, which is why
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Protocol
@@ -66,6 +67,25 @@ class Decision:
     events: tuple[FaultEvent, ...] = ()
     gives_up: bool = False
     error: Exception | None = None
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What the policy wants to do; not yet what is sent.
+
+    Attributes:
+        now: when the policy was done, in seconds.
+        command: (A,), within the embodiment's limits; None where the policy had no say.
+        observation_age: seconds since the oldest input arrived, before the policy was asked.
+        events: faults that began or ended.
+        error: what the policy raised, if it did.
+    """
+
+    now: float
+    command: NDArray[np.float64] | None
+    observation_age: float
+    events: tuple[FaultEvent, ...]
+    error: Exception | None
 
 
 class ControlLoop:
@@ -196,35 +216,59 @@ class ControlLoop:
 
     def decide(self, now: float) -> Decision:
         """The next action, from the newest observation; `now` in seconds."""
+        return self.settle(self.propose(now))
+
+    def propose(self, now: float, clock: Callable[[], float] | None = None) -> Proposal:
+        """What the policy would do about the newest observation; `settle` comes next.
+
+        Args:
+            now: seconds.
+            clock: where time goes on while the policy thinks: the inputs must not have become too
+                old by then.
+        """
         age = self._frame.age(now)
         causes = self._causes(now)
         observation = self._frame.take()
         if Fault.OBSERVATION_MISSING not in causes and not all_finite(observation):
             causes[Fault.OBSERVATION_NOT_FINITE] = "the observation is not finite"
         events = self.safety.observe(causes, self._judged, now)
-        error, command = None, None
+        command, error = None, None
         if self.safety.block(now) is None:
             command, error, raised = self._ask_the_policy(observation, now)
             events += raised
-        # Another thread may have raised a fault while the policy was thinking.
-        block = self.safety.block(now)
-        if block is None and command is not None:
-            events += self.safety.expire(now)
-            action = self.safety.approve(command)
-            decision = Decision(self._step, action, Source.POLICY, "", age, events)
+            if clock is not None:
+                now = clock()
+                aged = self._causes(now)
+                if aged:
+                    events += self.safety.observe(aged, aged, now)
+        return Proposal(now, command, age, events, error)
+
+    def settle(self, proposal: Proposal) -> Decision:
+        """The action that is sent now, whatever has happened while the policy was thinking.
+
+        Another thread may have raised a fault meanwhile, and stopped the robot: no fault may come
+        between this and the sending.
+        """
+        events = proposal.events
+        block = self.safety.block(proposal.now)
+        if block is None and proposal.command is not None:
+            events += self.safety.expire(proposal.now)
+            action, source = self.safety.approve(proposal.command), Source.POLICY
+            reaction, reason = None, ""
         else:
             reaction = Reaction.SAFE if block is None else block.reaction
+            action, source = self.safety.replace(reaction), Source.SAFE
             reason = "" if block is None else block.detail
-            decision = Decision(
-                self._step,
-                self.safety.replace(reaction),
-                Source.SAFE,
-                reason,
-                age,
-                events,
-                gives_up=reaction is Reaction.DEACTIVATE,
-                error=error,
-            )
+        decision = Decision(
+            self._step,
+            action,
+            source,
+            reason,
+            proposal.observation_age,
+            events,
+            gives_up=reaction is Reaction.DEACTIVATE,
+            error=proposal.error,
+        )
         self._step += 1
         return decision
 

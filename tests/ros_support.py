@@ -82,6 +82,21 @@ class RosProcess:
         return self.wait(timeout)
 
 
+def node_command(module: str, *arguments: str, **parameters: Any) -> list[str]:
+    """Command line of a node; arguments as of `ros_process`."""
+    command = [sys.executable, "-m", module, "--ros-args", *arguments]
+    for name, value in parameters.items():
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        command += ["-p", f"{name}:={text}"]
+    return command
+
+
+def node_environment() -> dict[str, str]:
+    """Environment of a node that finds this checkout's package and the tests."""
+    paths = [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+
 @contextmanager
 def ros_process(module: str, *arguments: str, **parameters: Any) -> Iterator[RosProcess]:
     """Run `python -m module --ros-args ...`; the process has ended when the context is left.
@@ -91,12 +106,8 @@ def ros_process(module: str, *arguments: str, **parameters: Any) -> Iterator[Ros
         *arguments: further arguments after `--ros-args`, such as `"-r", "__ns:=/left"`.
         **parameters: node parameters; bools and numbers become YAML.
     """
-    command = [sys.executable, "-m", module, "--ros-args", *arguments]
-    for name, value in parameters.items():
-        text = str(value).lower() if isinstance(value, bool) else str(value)
-        command += ["-p", f"{name}:={text}"]
-    paths = [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    command = node_command(module, *arguments, **parameters)
+    environment = node_environment()
     with tempfile.TemporaryDirectory() as folder:
         process = RosProcess(command, environment, Path(folder) / "output")
         try:

@@ -86,6 +86,29 @@ def faults(**reactions: Any) -> dict[str, Any]:
     }
 
 
+def test_inputs_that_grow_too_old_while_the_policy_thinks_stop_it() -> None:
+    drive = Drive(slider())
+    drive.loop.receive("state", float64_multi_array([0.3]), 1.0)
+    in_time = drive.loop.settle(drive.loop.propose(1.1, lambda: 1.15))
+    assert (in_time.source, in_time.action[0]) == (Source.POLICY, 0.3)
+    late = drive.loop.settle(drive.loop.propose(1.1, lambda: 1.25))
+    assert (late.source, late.action[0]) == (Source.SAFE, 0.5)
+    (event,) = late.events
+    assert (event.fault, event.raised) == (Fault.OBSERVATION_STALE, True)
+    assert "no recent message on state" in late.reason
+
+
+def test_what_another_thread_notices_while_the_policy_thinks_stops_it() -> None:
+    drive = Drive(slider(faults=faults(duplicate_publisher="hold")))
+    assert drive.step(0.3).action[0] == 0.3
+    drive.loop.receive("state", float64_multi_array([0.7]), drive.now)
+    proposal = drive.loop.propose(drive.now)
+    drive.loop.safety.raise_fault(Fault.DUPLICATE_PUBLISHER, "somebody", drive.now, lasting=True)
+    decision = drive.loop.settle(proposal)
+    # The last command that was sent is held, not the one that was only proposed.
+    assert (decision.source, decision.action[0]) == (Source.SAFE, 0.3)
+
+
 @pytest.mark.parametrize(
     ("reaction", "expected"),
     [("hold", [0.3, 0.3]), ("zero", [0, 0]), ("safe", [0.5, 0.5]), ("ramp", [0.4, 0.5])],

@@ -143,6 +143,8 @@ class EpisodeDriver:
             self._act()
         else:
             self._pilot.hold("")
+            if self._pilot.gives_up and self.state is not State.READY:
+                self._inbox.post(self._hooks.give_up)
 
     # --- messages of the robot --------------------------------------------------------------------
 
@@ -211,8 +213,8 @@ class EpisodeDriver:
             if not self._completion.busy and time.monotonic() >= self._deadline:
                 self._finish(self._ending)
         elif self.state is State.RUNNING and self._link.low_space:
-            self._logger.error(f"the episode ends here: {self._link.low_space}")
             self._end(Ending(outcome="interrupted"))
+            self._logger.error(f"the episode ends here: {self._link.low_space}")
         elif (
             self.state in (State.READY, State.RUNNING)
             and not self._settings.lock_step
@@ -300,9 +302,9 @@ class EpisodeDriver:
 
     def _give_up(self, reason: str) -> None:
         """End the episode, and have the node deactivated."""
-        self._logger.error(f"the node gives up: {reason}")
         self._gave_up = True
         self._finish(Ending(outcome="interrupted"))
+        self._logger.error(f"the node gives up: {reason}")
         self._inbox.post(self._hooks.give_up)
 
     def _end(self, ending: Ending) -> None:

@@ -22,14 +22,20 @@ class Guardian:
         safety: decides what is sent.
         link: sends it; owned by the caller.
         driving: whether the robot is being driven.
+        failed: told of a defect of the thread, which goes on all the same.
     """
 
     def __init__(
-        self, safety: SafetyStage, link: RecordedLink, driving: Callable[[], bool]
+        self,
+        safety: SafetyStage,
+        link: RecordedLink,
+        driving: Callable[[], bool],
+        failed: Callable[[Exception], None],
     ) -> None:
         self._safety = safety
         self._link = link
         self._driving = driving
+        self._failed = failed
         self._limit = link.embodiment.longest_stall
         self._period = link.embodiment.control_period
         self._beat = time.monotonic()
@@ -52,7 +58,10 @@ class Guardian:
             now = time.monotonic()
             silence = now - self._beat
             if silence > self._limit and self._driving():
-                self._stop(now, silence)
+                try:
+                    self._stop(now, silence)
+                except Exception as error:  # nobody else answers for the loop meanwhile
+                    self._failed(error)
                 pause = self._period
             else:
                 pause = self._limit / 4.0
@@ -61,7 +70,13 @@ class Guardian:
         detail = f"the control loop has stood still for {silence:.3f} s"
         events = self._safety.raise_fault(Fault.DEADLINE_MISSED, detail, now)
         told = self._link.record_faults(events)
-        block = self._safety.block(now)
-        if block is not None:
-            self._link.send_action(self._safety.replace(block.reaction, decides=False))
+        # The loop may be about to send; should it hang in that, nobody waits for it.
+        turn = self._link.turn.acquire(timeout=self._period)
+        try:
+            block = self._safety.block(now)
+            if block is not None:
+                self._link.send_action(self._safety.replace(block.reaction, decides=False))
+        finally:
+            if turn:
+                self._link.turn.release()
         self._link.send_faults(told)

@@ -31,6 +31,10 @@ class Inbox:
         """Run `then(future)` when another thread has completed the future."""
         future.add_done_callback(lambda done: self.post(lambda: then(done)))
 
+    def fail(self, error: Exception) -> None:
+        """Have `raise_failure` raise a defect of another thread."""
+        self._failure = error
+
     def raise_failure(self) -> None:
         """Raise what a posted function raised, if one did."""
         if self._failure is not None:

@@ -146,7 +146,9 @@ class GacController(LifecycleNode):
             )
             resources.callback(driver.close)
             link.listen(driver)
-            safeguard = Safeguard(self, driver, pilot, recorded, settings, lambda: self._active)
+            safeguard = Safeguard(
+                self, driver, pilot, recorded, settings, lambda: self._active, self.inbox.fail
+            )
             resources.callback(safeguard.close)
             diagnostics = Diagnostics(self, driver, pilot, recorded)
             resources.callback(diagnostics.close)

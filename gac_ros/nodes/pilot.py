@@ -9,7 +9,7 @@ from typing import Any
 
 from gac_ros.control import ControlLoop, Decision
 from gac_ros.errors import DecodeError
-from gac_ros.faults import Fault
+from gac_ros.faults import Fault, Reaction
 from gac_ros.messages import deserialize
 from gac_ros.nodes.crew import Prepared
 from gac_ros.nodes.parameters import Settings, Tick
@@ -59,6 +59,7 @@ class Pilot:
         self._misses = 0
         self._untold: list[bytes] = []
         self._unknown: dict[str, bytes] = {}
+        self._unlogged: list[str] = []
         self._warned: set[str] = set()
         self._warned_since = 0.0
         self.safety: SafetyStage = self._loop.safety
@@ -103,7 +104,8 @@ class Pilot:
         except DecodeError as error:
             self.statistics.undecodable += 1
             self._loop.reject(topic, f"{topic}: {error}")
-            self._logger.error(f"{topic}: {error}", throttle_duration_sec=_LOG_INTERVAL)
+            if self._is_new(f"{topic}: {error}"):
+                self._unlogged.append(f"{topic}: {error}")
             return
         self._link.heard(topic, data)
         self._loop.receive(topic, message, now, ros_now)
@@ -133,6 +135,12 @@ class Pilot:
         return reason, gives_up
 
     @property
+    def gives_up(self) -> bool:
+        """Whether a fault asks for the end of control."""
+        block = self.safety.block(time.monotonic())
+        return block is not None and block.reaction is Reaction.DEACTIVATE
+
+    @property
     def quiet(self) -> bool:
         """Whether the last command is so long ago that the watchdog should step in."""
         return time.monotonic() - self._last_command > self._patience
@@ -155,10 +163,12 @@ class Pilot:
         now = time.monotonic()
         answered = self._last_arrival if self._loop.ready else now
         plan = self._robot.actor.plan
-        decision = self._loop.decide(now)
-        self._note(decision.events)
-        place = self._link.place()
-        self._last_command = self._link.send_action(decision.action)
+        proposal = self._loop.propose(now, time.monotonic if self._timed else None)
+        with self._link.turn:  # no command of the policy may follow one of the guardian's
+            decision = self._loop.settle(proposal)
+            self._note(decision.events)
+            place = self._link.place()
+            self._last_command = self._link.send_action(decision.action)
         latency = self._last_command - answered
         # By the timer, an input may wait for its tick; that is not the loop being slow.
         taken = self._last_command - now if self._by_timer else latency
@@ -228,7 +238,7 @@ class Pilot:
         events = self.safety.raise_fault(fault, detail, time.monotonic(), lasting=lasting)
         self._note(events)
         if events:
-            self._logger.error(f"fault {fault.value}: {detail}")
+            self._unlogged.append(f"fault {fault.value}: {detail}")
 
     def rest(self) -> None:
         """End the faults that nothing keeps, while nobody drives."""
@@ -243,11 +253,18 @@ class Pilot:
         return tuple(event.fault for event in events)
 
     def tell(self) -> None:
-        """Publish the faults, and have everything written; a command goes first."""
+        """Publish and log the faults, and have everything written; a command goes first.
+
+        A log may be a pipe that nobody reads, or a disk that is full.
+        """
         if self._untold:
             told, self._untold = self._untold, []
             self._link.send_faults(told)
         self._link.hand_over()
+        if self._unlogged:
+            texts, self._unlogged = self._unlogged, []
+            for text in texts:
+                self._logger.error(text)
 
     def _note(self, events: Iterable[FaultEvent]) -> None:
         if events:
@@ -262,10 +279,16 @@ class Pilot:
 
     def _warn(self, reason: str) -> None:
         """Log why the robot stands still; a new reason at once, whatever the last one was."""
+        if self._is_new(f"safe action: {reason}"):
+            self._logger.warning(f"safe action: {reason}")
+
+    def _is_new(self, text: str) -> bool:
+        """Whether a line is to be logged: each once in an interval, and not too many of them."""
         now = time.monotonic()
         if now - self._warned_since > _LOG_INTERVAL:
             self._warned_since = now
             self._warned.clear()
-        if reason not in self._warned and len(self._warned) < _LOG_LINES:
-            self._warned.add(reason)
-            self._logger.warning(f"safe action: {reason}")
+        if text in self._warned or len(self._warned) >= _LOG_LINES:
+            return False
+        self._warned.add(text)
+        return True

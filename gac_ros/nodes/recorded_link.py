@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple
 
 from numpy import float64
@@ -46,6 +48,10 @@ class RecordedLink:
         recorder: None when nothing is recorded; owned by the caller.
         directory: where the bags go.
         ros_time: nanoseconds of the node's clock, for the stamps of commands.
+
+    Attributes:
+        turn: held from the last look at the faults to the end of the publish call, so that commands
+            of two threads do not cross.
     """
 
     def __init__(
@@ -64,7 +70,9 @@ class RecordedLink:
         self._actions = ActionEncoder(embodiment)
         self._decisions = Template(float64_multi_array([0.0] * 4), lambda message: message.data)
         self._recording = False
-        self._waiting: list[tuple[str, bytes, int]] = []
+        # Taken out one by one: the guardian's thread may add to it meanwhile.
+        self._waiting: deque[tuple[str, bytes, int]] = deque()
+        self.turn = Lock()
 
     @property
     def embodiment(self) -> Embodiment:
@@ -171,10 +179,9 @@ class RecordedLink:
 
     def hand_over(self) -> None:
         """Have everything recorded so far written; whoever sends or hears something calls it."""
-        if self._waiting and self._recorder is not None:
-            for topic, data, stamp in self._waiting:
-                self._recorder.write(topic, data, stamp)
-            self._waiting.clear()
+        if self._recorder is not None:
+            while self._waiting:
+                self._recorder.write(*self._waiting.popleft())
 
     def commit(self, metadata: EpisodeMetadata) -> Future[Path] | None:
         """Complete the bag; None when there is none."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from rclpy.clock import JumpThreshold
 from rclpy.duration import Duration
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
@@ -39,6 +39,7 @@ class Safeguard:
         link: whose command topic is watched.
         settings: of the node.
         active: whether commands may be sent now.
+        failed: told of a defect of the guardian's thread.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Safeguard:
         link: RecordedLink,
         settings: Settings,
         active: Callable[[], bool],
+        failed: Callable[[Exception], None],
     ) -> None:
         self._node = node
         self._driver = driver
@@ -61,9 +63,11 @@ class Safeguard:
         self._looked = 0.0
         # Steady time, the node's time, and whether that is simulated.
         self._clocks: tuple[float, float, bool] | None = None
-        self._subscription = node.create_subscription(
-            Bool, "~/emergency_stop", self._on_button, _QOS
-        )
+        # DDS joins no best-effort button to a reliable subscription. A reliable one is heard twice.
+        self._subscriptions = [
+            node.create_subscription(Bool, "~/emergency_stop", self._on_button, qos)
+            for qos in (_QOS, qos_profile_sensor_data)
+        ]
         self._services = [
             node.create_service(Trigger, "~/emergency_stop", self._on_stop),
             node.create_service(Trigger, "~/reset_faults", self._on_reset),
@@ -77,7 +81,7 @@ class Safeguard:
                 JumpThreshold(min_forward=forward, min_backward=backward, on_clock_change=False),
                 post_callback=self._on_jump,
             )
-            self._guardian = Guardian(pilot.safety, link, self._drives)
+            self._guardian = Guardian(pilot.safety, link, self._drives, failed)
 
     def close(self) -> None:
         """End the thread and destroy the entities."""
@@ -85,7 +89,8 @@ class Safeguard:
             self._guardian.close()
         if self._jumps is not None:
             self._jumps.unregister()
-        self._node.destroy_subscription(self._subscription)
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
         for service in self._services:
             self._node.destroy_service(service)
 
@@ -133,6 +138,11 @@ class Safeguard:
         if self._guardian is not None:
             self._guardian.beat()  # the loop goes on, or it would not answer here
         faults = self._pilot.reset()
+        if self._timed and self._active():
+            self._looked = (
+                0.0  # a stranger that is still there stops the robot again, before it moves
+            )
+            self._count_publishers()
         names = ", ".join(fault.value for fault in faults)
         response.success = True
         response.message = f"reset: {names}" if faults else "there was no fault"
