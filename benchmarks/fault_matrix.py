@@ -177,6 +177,8 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 
     print(f"{'seconds from the cause':28}{'last policy':>14}{'first reaction':>16}{'limit':>14}")
     for row in rows:
+        if not row["cells"]:
+            continue
         print(
             f"{row['row']:28}{text(row['last_policy'])}  {text(row['first_reaction'])}"
             f"{text(row['limit'])} + {row['slack']:g}"
