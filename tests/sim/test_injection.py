@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from std_srvs.srv import Trigger
+from std_srvs.srv import SetBool, Trigger
 
 from gac_ros import messages
 from gac_ros.action import encode_action
@@ -328,11 +328,17 @@ def test_a_stalled_lock_step_makes_its_step_when_it_goes_on(ros_peer: RosPeer) -
         assert ros_peer.set_parameter("/sim", "inject_fault", stall).successful
         command(encode_action(MAZE, np.zeros(2), 0))
         command(encode_action(MAZE, np.ones(2), 0))
-        refused = ros_peer.call(Trigger, "/sim/step_simulation")
-        assert not refused.success
+        ros_peer.call(Trigger, "/sim/step_simulation")  # a while, in which a step would show
         assert len(ros_peer.of("/odom")) == 1
         assert ros_peer.set_parameter("/sim", "inject_fault", "").successful
         ros_peer.spin_until(lambda: len(ros_peer.of("/odom")) == 2)
+
+        # Nor does an operator get a step of it.
+        assert ros_peer.set_parameter("/sim", "inject_fault", stall).successful
+        assert ros_peer.call(SetBool, "/sim/set_pause", SetBool.Request(data=True)).success
+        refused = ros_peer.call(Trigger, "/sim/step_simulation")
+        assert not refused.success
+        assert "stalled on purpose" in refused.message
     robot = make_robot(MAZE.name)
     robot.reset(0)
     robot.step(np.ones(2))
