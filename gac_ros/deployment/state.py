@@ -153,13 +153,15 @@ def explored(state: DeploymentState, acted: str) -> DeploymentState:
 def offer(state: DeploymentState, candidate: Named, why: str) -> DeploymentState:
     """Have a candidate compared in shadow, or tried at once where no shadow is wanted.
 
-    A candidate that was still in shadow gives way. During a trial the offer must wait.
+    A candidate that was still in shadow is dropped. During a trial the offer must wait.
 
     Raises:
         ValueError: a trial is on.
     """
     if state.stage == "trial":
         raise ValueError("a trial is on")
+    if state.candidate is not None:
+        state = _noted(state, "dropped", state.candidate, f"{candidate.path} was offered instead")
     state = _noted(state, "offered", candidate, why)
     changes = {"stage": "shadow", "candidate": candidate, "comparisons": ()}
     state = state.model_copy(update=changes)

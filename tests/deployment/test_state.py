@@ -198,6 +198,12 @@ def test_episodes_of_somebody_else_and_without_a_return_say_nothing() -> None:
 def test_a_better_offer_replaces_one_in_shadow_but_waits_for_a_trial() -> None:
     state = offer(shadowed(), OTHER, "better still")
     assert (state.candidate, state.comparisons) == (OTHER, ())
+    # Whoever waits for the verdict on the first one hears of it.
+    assert [(entry.event, entry.checkpoint) for entry in state.log[-2:]] == [
+        ("dropped", NEW),
+        ("offered", OTHER),
+    ]
+    assert state.log[-2].why == "/other was offered instead"
     with pytest.raises(ValueError, match="trial"):
         offer(on_trial(), OTHER, "too early")
 
