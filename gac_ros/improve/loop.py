@@ -45,6 +45,10 @@ def run_improve(request: OnlineRequest, directory: Path, watch: Watch) -> list[R
         ConfigurationError: options that make no sense together.
         GacError: as `run_online`; or the deployment acts with a checkpoint of another run.
     """
+    if directory.exists() and not directory.is_dir():
+        raise ConfigurationError(
+            f"--deployment {directory}: is no folder; give one, or leave it out for OUT/deployment"
+        )
     robot = None
     if request.robot_episodes is not None:
         check_robot(request)
@@ -83,7 +87,9 @@ def check_robot(request: OnlineRequest) -> None:
             "acts in the deployment collects; leave the setting out"
         )
     if folder is not None and folder.exists() and not folder.is_dir():
-        raise ConfigurationError(f"--robot-episodes {folder}: is no folder")
+        raise ConfigurationError(
+            f"--robot-episodes {folder}: is no folder; give the controller's record.directory"
+        )
     if folder is not None and is_bag(folder):
         raise ConfigurationError(
             f"--robot-episodes {folder}: is one episode; give the folder that it lies in"

@@ -148,6 +148,16 @@ def test_the_deployment_of_another_run_is_not_taken(first: Path, tmp_path: Path)
         run_improve(request, tmp_path / "run" / "deployment", Silent())
 
 
+def test_a_deployment_that_is_no_folder_is_told_before_the_run_begins(
+    first: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    request = OnlineRequest(robot=ROBOT, out=tmp_path / "run", config=CONFIG, checkpoint=first)
+    with pytest.raises(ConfigurationError, match="is no folder; give one"):
+        run_improve(request, tmp_path / "file", Silent())
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_command_shows_rounds_and_promotions(
     first: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
