@@ -410,8 +410,8 @@ def test_a_robot_without_a_simulator_is_guarded_by_shadow_and_trial(tmp_path: Pa
     assert rounds[1].collection.returns == [0.0, 1.0]
     # All have the same seed, and none is lost for it.
     assert rounds[1].live is not None
-    assert rounds[1].live.returns == [3.0, 4.0]
-    assert rounds[1].live.former_returns == [2.0]
+    assert rounds[1].live.former_returns == [2.0, 3.0]
+    assert rounds[1].live.returns == [4.0, 5.0]
     assert row(rounds[1])[-2:] == ["–", "–"]
     assert plot_rounds([("run", rounds)], tmp_path / "returns.png").exists()
     assert improve(out, first, folder, Silent(), resume=True, **changes) == rounds
