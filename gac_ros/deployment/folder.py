@@ -68,9 +68,18 @@ class DeploymentFolder:
             raise CheckpointError(
                 f"{self.directory}: no deployment ({STATE_FILE} is missing); gac improve makes one"
             ) from error
-        except (OSError, ValidationError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise CheckpointError(f"{self._path}: cannot be read: {reason}") from error
+        except OSError as error:
+            raise CheckpointError(
+                f"{self._path}: cannot be read ({error.strerror}); check the permissions"
+            ) from error
+        except ValidationError as error:
+            wrong = error.errors()[0]
+            where = ".".join(map(str, wrong["loc"]))
+            reason = f"{where}: {wrong['msg']}" if where else wrong["msg"]
+            raise CheckpointError(
+                f"{self._path}: is damaged, or of another version ({reason}); put a copy back, or "
+                "move it away, so that gac improve makes a new one"
+            ) from error
 
     def change(self, function: Callable[[DeploymentState], DeploymentState]) -> DeploymentState:
         """Apply a function to the state, alone; returns the new state.

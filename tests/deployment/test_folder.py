@@ -48,8 +48,15 @@ def test_beginning_again_takes_up_what_is_there(tmp_path: Path) -> None:
 def test_missing_damaged_and_unwritable_folders_are_clear_errors(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="gac improve makes one"):
         DeploymentFolder(tmp_path).read()
-    (tmp_path / STATE_FILE).write_text("{")
-    with pytest.raises(CheckpointError, match="cannot be read"):
+    for content, reason in (("{", "Invalid JSON"), ("{}", "config: Field required")):
+        (tmp_path / STATE_FILE).write_text(content)
+        with pytest.raises(CheckpointError) as caught:
+            DeploymentFolder(tmp_path).read()
+        assert f"is damaged, or of another version ({reason}" in str(caught.value)
+        assert "move it away" in str(caught.value)
+    (tmp_path / STATE_FILE).unlink()
+    (tmp_path / STATE_FILE).mkdir()
+    with pytest.raises(CheckpointError, match=r"cannot be read \(Is a directory\); check"):
         DeploymentFolder(tmp_path).read()
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="another"):
