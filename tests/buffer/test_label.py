@@ -76,7 +76,7 @@ def test_what_was_said_outlives_a_repair(tmp_path: Path) -> None:
     assert repaired.state == "recovered"
     known = read_metadata(bag)
     assert known.outcome == "interrupted"
-    assert [each.episode_return for each in known.earlier_labels] == [3.0]
+    assert [each.episode_return for each in known.earlier_labels] == [3.0, 7.0]
 
 
 def test_a_kill_leaves_the_old_label_or_the_new(tmp_path: Path) -> None:
