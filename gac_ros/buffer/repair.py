@@ -23,9 +23,9 @@ from gac_ros.buffer.layout import recorded_roles, topic_name
 from gac_ros.buffer.locks import in_use, try_lock
 from gac_ros.buffer.reader import (
     ForeignRecordingError,
+    read_messages,
     read_metadata,
     read_promise,
-    verify,
     verify_content,
 )
 from gac_ros.buffer.salvage import Salvaged, salvage
@@ -134,8 +134,9 @@ def _damaged(directory: Path) -> list[Path]:
 
 
 def _sound(bag: Path) -> bool:
+    """Whether a bag's digests hold, and the counts of messages, which no digest covers."""
     try:
-        verify(bag)
+        read_messages(bag)
     except EpisodeError:
         return False
     return True
@@ -291,7 +292,9 @@ def _known(
     The last value says whether it is that of metadata.yaml.
     """
     try:
-        return *read_promise(bag), True
+        known, promised = read_promise(bag)
+        # No digest covers the count in metadata.yaml.
+        return known, promised if left.total is None else left.total, True
     except EpisodeError:
         known = left.metadata
     if known is None and embodiment is not None:

@@ -419,6 +419,23 @@ def test_labels_that_are_lost_with_the_metadata_are_told(
     assert (str(aside) in repaired.note) == (harm is not None)
 
 
+@pytest.mark.parametrize("count", [STEPS, 5 * STEPS + 3], ids=["of a topic", "of all"])
+def test_a_count_that_was_hit_is_put_right_and_costs_nothing(tmp_path: Path, count: int) -> None:
+    """No digest covers the numbers of messages in metadata.yaml."""
+    bag = record(tmp_path, "bag", TRAJECTORY, episode_return=EXPECTED_RETURN)
+    label_episode(bag, Label(outcome="success"))
+    file = bag / METADATA_FILE
+    before = file.read_text()
+    file.write_text(before.replace(f"message_count: {count}\n", "message_count: 7\n"))
+    assert file.read_text() != before
+
+    repaired = repair_one(tmp_path)
+
+    assert (repaired.state, repaired.steps, repaired.note) == ("recovered", STEPS, "")
+    assert read_metadata(bag).outcome == "success"
+    assert_beginning(read_episode(bag))
+
+
 def test_labels_of_a_whole_episode_are_not_those_of_its_beginning(tmp_path: Path) -> None:
     bag = record(tmp_path, "bag", TRAJECTORY, episode_return=1.0)
     label_episode(bag, Label(episode_return=9.0, outcome="success"))
