@@ -272,6 +272,8 @@ class Course:
         self._check_command(self._sent)
 
     def _do_fault(self, fault: Fault, lasting: bool) -> None:
+        if self._embodiment.safety.policy(fault).reaction is Reaction.LIMIT:
+            return  # only counted, never raised
         for event in self._loop.safety.raise_fault(fault, "drawn", self._now, lasting=lasting):
             assert event.to_json()
 
