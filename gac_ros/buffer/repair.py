@@ -292,9 +292,9 @@ def _known(
     The last value says whether it is that of metadata.yaml.
     """
     try:
-        known, promised = read_promise(bag)
+        described, promised = read_promise(bag)
         # No digest covers the count in metadata.yaml.
-        return known, promised if left.total is None else left.total, True
+        return described, promised if left.total is None else left.total, True
     except EpisodeError:
         known = left.metadata
     if known is None and embodiment is not None:
