@@ -135,7 +135,7 @@ def test_messages_that_find_the_queue_full_are_counted_and_told_while_the_robot_
     assert status.level == DiagnosticStatus.WARN
     assert read_metadata(Path(summary["bag"])).dropped_messages == dropped
     # The robot, which heard of everything, was driven by the policy all along.
-    assert summary["steps"] == len(arm.decisions) == STEPS
+    assert summary["steps"] == len(commands) == STEPS
     assert all(map(is_policy, commands))
 
 
