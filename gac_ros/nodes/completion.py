@@ -114,9 +114,9 @@ class Completion:
 
     def begin(self, metadata: EpisodeMetadata) -> None:
         """Complete the link's bag."""
-        dropped = self._link.dropped
         commit = self._link.commit(metadata)
-        future = self._pool.submit(self._complete, commit, metadata, dropped)
+        # After it: what is handed over last may find the queue full, too.
+        future = self._pool.submit(self._complete, commit, metadata, self._link.dropped)
         self._future = future
         self._inbox.when_done(future, partial(self._done, future))
 

@@ -79,6 +79,8 @@ class Diagnostics:
             return DiagnosticStatus.ERROR, process.failure
         if counted.last_error:
             return DiagnosticStatus.ERROR, counted.last_error
+        if self._link.recording_failure:
+            return DiagnosticStatus.ERROR, f"not recorded: {self._link.recording_failure}"
         if self._link.low_space:
             return DiagnosticStatus.ERROR, self._link.low_space
         if self._link.dropped:

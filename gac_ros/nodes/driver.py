@@ -72,6 +72,7 @@ class EpisodeDriver:
         self._ending = Ending()
         self._gave_up = False
         self._deadline = 0.0
+        self._recording_failure = ""
         self.state = State.IDLE
         self.log: EpisodeLog | None = None
 
@@ -207,6 +208,7 @@ class EpisodeDriver:
     def watch(self) -> None:
         """The watchdog: once a control period of the steady clock."""
         self._link.hand_over()
+        self._tell_of_the_recorder()
         if self.state not in (State.READY, State.RUNNING):
             self._pilot.rest()
         if self.state is State.ENDING:
@@ -226,6 +228,13 @@ class EpisodeDriver:
             self._pilot.raise_fault(Fault.DEADLINE_MISSED, "the node's clock stands still")
             self._act()
 
+    def _tell_of_the_recorder(self) -> None:
+        """Log once that the episode is not recorded, or not any further; the robot goes on."""
+        failure = self._link.recording_failure
+        if failure and failure != self._recording_failure:
+            self._logger.error(f"the episode is not being recorded: {failure}")
+        self._recording_failure = failure
+
     # --- the course of an episode -----------------------------------------------------------------
 
     def _planned(self, log: EpisodeLog, future: Future[Prepared]) -> None:
@@ -242,15 +251,10 @@ class EpisodeDriver:
             self._become_idle(error=f"no plan: {error}")
             return
         draft = self._metadata(Ending(), steps=0)
-        self._inbox.when_done(self._link.begin(draft), self._opened)
+        self._link.begin(draft)  # should it fail, the watchdog tells
         self._link.send_plan(log.plan)
         self.state = State.READY
         self.announce()
-
-    def _opened(self, future: Future[None]) -> None:
-        error = future.exception()
-        if error is not None:
-            self._logger.error(f"the episode is not being recorded: {error}")
 
     def _answer(self) -> None:
         """Act on a complete observation, or take it as the episode's last."""

@@ -99,6 +99,11 @@ class RecordedLink:
         """Why the episode should end: the disk is filling up; empty while there is room."""
         return self._recorder.low_space if self._recorder is not None else ""
 
+    @property
+    def recording_failure(self) -> str:
+        """Why the episode is not recorded any further; empty while it is."""
+        return self._recorder.failure if self._recorder is not None else ""
+
     def begin(self, draft: EpisodeMetadata) -> Future[None]:
         """Open the episode's bag; done when it is open, or holds the error.
 

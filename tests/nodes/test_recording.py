@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from gac_ros.buffer.leases import holders_kept_out
 from gac_ros.buffer.reader import read_episode, read_metadata
 from gac_ros.buffer.retention import RetentionPolicy
+from gac_ros.buffer.salvage import salvage
 from gac_ros.buffer.summary import list_episodes
 from gac_ros.nodes.repair import start_repair
 from gac_ros.nodes.retention import Retention
@@ -64,12 +66,11 @@ def test_an_episode_whose_controller_was_killed_is_recovered_by_the_next_one(
         arm.observe(0.8, -0.4)
         arm.next_command()
         left = tmp_path / ".recording" / name / f"{name}_0.mcap"
-        before = left.stat().st_size
-        # One more step, so that the recording of those before is on its way.
-        arm.reward(9.0)
-        arm.observe(0.9, -0.45)
-        arm.next_command()
-        ros_peer.spin_until(lambda: left.stat().st_size > before)
+
+        def written(topic: str) -> int:
+            return [it.topic for it in salvage(left.read_bytes()).messages].count(topic)
+
+        ros_peer.spin_until(lambda: written("/reward") == 8 and written("/joint_states") == 9)
         process.popen.kill()
     assert [row.state for row in list_episodes(tmp_path)] == ["unfinished"]
 
@@ -113,6 +114,33 @@ def test_an_episode_ends_in_time_when_the_disk_fills_up(
         peer.spin_until(lambda: "the episode is not being recorded" in process.output)
         assert process.stop() == 0
         assert "Traceback" not in process.output
+
+
+def test_a_recording_that_breaks_off_is_told_at_once_while_the_robot_is_driven_on(
+    contract: Path, small_model: Path, disk: Path, arm: Arm, client: Client, peer: RosPeer
+) -> None:
+    arm.forget()
+    client.reports.clear()
+    more = {"record__sync_period": 0.001, "record__min_free_space": 0.0, "lock_step": True}
+    with connected(arm, client, contract, small_model, disk, **more) as process:
+        client.start()
+        commands = [arm.step(0)]
+        with (disk / "something else").open("wb", buffering=0) as other, suppress(OSError):
+            while other.write(bytes(4096)) == 4096:
+                pass
+        commands += [arm.step(number) for number in range(1, STEPS)]
+        status = client.diagnosis("episode state", "running")
+        while "not recorded" not in status.message:
+            client.reports.clear()
+            status = client.diagnosis("episode state", "running")
+        assert status.level == DiagnosticStatus.ERROR
+        peer.spin_until(lambda: "the episode is not being recorded: " in process.output)
+        arm.finish(STEPS, "truncated")
+        assert "No space left" in client.summary()["error"]
+        assert process.output.count("the episode is not being recorded: ") == 1, process.output
+        assert process.stop() == 0
+
+    assert all(map(is_policy, commands))
 
 
 def test_messages_that_find_the_queue_full_are_counted_and_told_while_the_robot_is_driven(
