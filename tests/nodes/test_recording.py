@@ -144,13 +144,14 @@ def test_a_recording_that_breaks_off_is_told_at_once_while_the_robot_is_driven_o
 
 
 def test_messages_that_find_the_queue_full_are_counted_and_told_while_the_robot_is_driven(
-    contract: Path, small_model: Path, tmp_path: Path, arm: Arm, client: Client
+    contract: Path, small_model: Path, tmp_path: Path, ros_peer: RosPeer
 ) -> None:
+    # A domain of its own: the module's arm still hears the last commands of the test before.
+    arm, client = Arm(ros_peer), Client(ros_peer)
     # What one tick has to record is handed over at once, and only one message may wait.
     more = {"record__queue_size": 1, "lock_step": True}
     with connected(arm, client, contract, small_model, tmp_path, **more) as process:
         client.start()
-        arm.forget()  # the last commands of the test before as well
         commands = [arm.step(number) for number in range(STEPS)]
         arm.finish(STEPS, "truncated")
         summary = client.summary()
