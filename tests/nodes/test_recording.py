@@ -117,10 +117,10 @@ def test_an_episode_ends_in_time_when_the_disk_fills_up(
 
 
 def test_a_recording_that_breaks_off_is_told_at_once_while_the_robot_is_driven_on(
-    contract: Path, small_model: Path, disk: Path, arm: Arm, client: Client, peer: RosPeer
+    contract: Path, small_model: Path, disk: Path, ros_peer: RosPeer
 ) -> None:
-    arm.forget()
-    client.reports.clear()
+    # A domain of its own: the module's arm still hears the last commands of the test before.
+    arm, client = Arm(ros_peer), Client(ros_peer)
     more = {"record__sync_period": 0.001, "record__min_free_space": 0.0, "lock_step": True}
     with connected(arm, client, contract, small_model, disk, **more) as process:
         client.start()
@@ -134,7 +134,7 @@ def test_a_recording_that_breaks_off_is_told_at_once_while_the_robot_is_driven_o
             client.reports.clear()
             status = client.diagnosis("episode state", "running")
         assert status.level == DiagnosticStatus.ERROR
-        peer.spin_until(lambda: "the episode is not being recorded: " in process.output)
+        ros_peer.spin_until(lambda: "the episode is not being recorded: " in process.output)
         arm.finish(STEPS, "truncated")
         assert "No space left" in client.summary()["error"]
         assert process.output.count("the episode is not being recorded: ") == 1, process.output
@@ -146,7 +146,6 @@ def test_a_recording_that_breaks_off_is_told_at_once_while_the_robot_is_driven_o
 def test_messages_that_find_the_queue_full_are_counted_and_told_while_the_robot_is_driven(
     contract: Path, small_model: Path, tmp_path: Path, ros_peer: RosPeer
 ) -> None:
-    # A domain of its own: the module's arm still hears the last commands of the test before.
     arm, client = Arm(ros_peer), Client(ros_peer)
     # What one tick has to record is handed over at once, and only one message may wait.
     more = {"record__queue_size": 1, "lock_step": True}
