@@ -250,7 +250,8 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         "mode",
         "exploit",
         "How an episode is planned: exploit, explore or posterior; auto, with a deployment: "
-        "explore, and exploit while a candidate is compared or on trial.",
+        "explore, and exploit while a candidate is compared or on trial, and now and then while "
+        "who acts is watched.",
         Effect.EPISODE,
         choices=(*MODES, "auto"),
     ),
