@@ -91,6 +91,7 @@ class EpisodeDriver:
             return Reply(False, f"latched: {names}; call ~/reset_faults first")
         self.log = EpisodeLog(request)
         self._gave_up = False
+        self._recording_failure = ""
         self.state = State.PLANNING
         self.announce()
         future = self._pool.submit(self._crew.prepare, request)
@@ -208,7 +209,7 @@ class EpisodeDriver:
     def watch(self) -> None:
         """The watchdog: once a control period of the steady clock."""
         self._link.hand_over()
-        self._tell_of_the_recorder()
+        self._tell_unrecorded(self._link.recording_failure)
         if self.state not in (State.READY, State.RUNNING):
             self._pilot.rest()
         if self.state is State.ENDING:
@@ -228,12 +229,11 @@ class EpisodeDriver:
             self._pilot.raise_fault(Fault.DEADLINE_MISSED, "the node's clock stands still")
             self._act()
 
-    def _tell_of_the_recorder(self) -> None:
+    def _tell_unrecorded(self, failure: str) -> None:
         """Log once that the episode is not recorded, or not any further; the robot goes on."""
-        failure = self._link.recording_failure
         if failure and failure != self._recording_failure:
             self._logger.error(f"the episode is not being recorded: {failure}")
-        self._recording_failure = failure
+            self._recording_failure = failure
 
     # --- the course of an episode -----------------------------------------------------------------
 
@@ -251,10 +251,15 @@ class EpisodeDriver:
             self._become_idle(error=f"no plan: {error}")
             return
         draft = self._metadata(Ending(), steps=0)
-        self._link.begin(draft)  # should it fail, the watchdog tells
+        self._inbox.when_done(self._link.begin(draft), self._opened)
         self._link.send_plan(log.plan)
         self.state = State.READY
         self.announce()
+
+    def _opened(self, future: Future[None]) -> None:
+        error = future.exception()
+        if error is not None:
+            self._tell_unrecorded(str(error) or type(error).__name__)
 
     def _answer(self) -> None:
         """Act on a complete observation, or take it as the episode's last."""
