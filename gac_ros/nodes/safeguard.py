@@ -139,9 +139,8 @@ class Safeguard:
             self._guardian.beat()  # the loop goes on, or it would not answer here
         faults = self._pilot.reset()
         if self._timed and self._active():
-            self._looked = (
-                0.0  # a stranger that is still there stops the robot again, before it moves
-            )
+            # A stranger that is still there stops the robot again, before it moves.
+            self._looked = 0.0
             self._count_publishers()
         names = ", ".join(fault.value for fault in faults)
         response.success = True
