@@ -84,7 +84,7 @@ setup(
             "ros-jazzy-trajectory-msgs",
             "ros-rcl-interfaces",
         ],
-        "bench": ["matplotlib", "scipy"],
+        "bench": ["matplotlib", "scipy>=1.15"],
         # benchmarks/locomotion_data.py learns with it what the locomotion benchmark's data show.
         "sb3": ["stable-baselines3"],
         # Buffers in object storage, with the package for its kind (s3fs, gcsfs, ...).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,28 +61,29 @@ def calibrate(predicted: Sequence[float], achieved: Sequence[float]) -> Calibrat
 
 def rank_correlation(one: NDArray[np.float64], two: NDArray[np.float64]) -> float | None:
     """Spearman's, equal values sharing their mean rank; None where one does not vary."""
+    from scipy.stats import spearmanr
+
     if len(one) < 3 or not np.ptp(one) or not np.ptp(two):
         return None
-    return float(np.corrcoef(_ranks(one), _ranks(two))[0, 1])
-
-
-def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
-    mean_ranks = np.cumsum(counts) - (counts - 1) / 2.0
-    return np.asarray(mean_ranks[places], np.float64)
+    return float(spearmanr(one, two).statistic)
 
 
 def _bootstrap(one: NDArray[np.float64], two: NDArray[np.float64]) -> tuple[float, float] | None:
-    generator = np.random.default_rng(0)
-    drawn = generator.integers(len(one), size=(_RESAMPLES, len(one)))
-    found = []
-    for chosen in drawn:
-        value = rank_correlation(one[chosen], two[chosen])
-        if value is None:  # to leave such draws out would bias what is left
-            return None
-        found.append(value)
-    low, high = np.percentile(found, [2.5, 97.5])
-    return float(low), float(high)
+    from scipy.stats import bootstrap, pearsonr, rankdata
+
+    def spearman(a: NDArray[np.float64], b: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+        found = pearsonr(rankdata(a, axis=axis), rankdata(b, axis=axis), axis=axis)
+        return np.asarray(found.statistic, np.float64)
+
+    with warnings.catch_warnings():
+        # A draw that does not vary has no correlation. To leave it out would bias what is left, so
+        # there is no interval then.
+        warnings.simplefilter("ignore")
+        found = bootstrap(
+            (one, two), spearman, paired=True, n_resamples=_RESAMPLES, method="percentile", rng=0
+        )
+    low, high = found.confidence_interval
+    return (float(low), float(high)) if np.isfinite([low, high]).all() else None
 
 
 def plans_section(results: Path, folder: str) -> Iterator[str]:
