@@ -44,15 +44,26 @@ def claimed_domain() -> Iterator[int]:
     raise RuntimeError("every ROS domain is in use by other tests")
 
 
-@pytest.fixture
-def ros_domain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """A ROS domain of the test's own, set in the environment of this process and its children."""
-    with claimed_domain() as domain:
-        monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
-        monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-        monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "ros_log"))
+@contextmanager
+def own_domain(log: Path) -> Iterator[int]:
+    """A claimed ROS domain, set in the environment of this process and its children.
+
+    Args:
+        log: folder of their logs.
+    """
+    with claimed_domain() as domain, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("ROS_DOMAIN_ID", str(domain))
+        environment.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        environment.setenv("ROS_LOG_DIR", str(log))
         for name in ("ROS_STATIC_PEERS", "ROS_LOCALHOST_ONLY", "ROS_NAMESPACE"):
-            monkeypatch.delenv(name, raising=False)
+            environment.delenv(name, raising=False)
+        yield domain
+
+
+@pytest.fixture
+def ros_domain(tmp_path: Path) -> Iterator[int]:
+    """A ROS domain of the test's own."""
+    with own_domain(tmp_path / "ros_log") as domain:
         yield domain
 
 

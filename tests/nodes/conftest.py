@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.nodes.support import Arm, Client, write_checkpoint, write_contract
-from tests.ros_support import RosPeer, claimed_domain, ros_domain, ros_peer
+from tests.ros_support import RosPeer, own_domain, ros_domain, ros_peer
 
 __all__ = ["ros_domain", "ros_peer"]
 
@@ -28,12 +28,7 @@ def checkpoint(contract: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 @pytest.fixture(scope="module")
 def shared_domain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """A ROS domain for all tests of a module, whose controllers are costly to start."""
-    with claimed_domain() as domain, pytest.MonkeyPatch.context() as environment:
-        environment.setenv("ROS_DOMAIN_ID", str(domain))
-        environment.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-        environment.setenv("ROS_LOG_DIR", str(tmp_path_factory.mktemp("ros_log")))
-        for name in ("ROS_STATIC_PEERS", "ROS_LOCALHOST_ONLY", "ROS_NAMESPACE"):
-            environment.delenv(name, raising=False)
+    with own_domain(tmp_path_factory.mktemp("ros_log")) as domain:
         yield domain
 
 

@@ -19,7 +19,7 @@ from gac_ros.observation import ObservationFrame
 from gac_ros.ros_types import ros_class
 from gac_ros.sim import make_robot
 from gac_ros.sim.injection import Injection, Injector, parse_injection
-from tests.ros_support import RosPeer, claimed_domain, ros_process
+from tests.ros_support import RosPeer, own_domain, ros_process
 
 NODE = "gac_ros.sim.node"
 MAZE = find_embodiment("pointmaze_umaze")
@@ -212,10 +212,7 @@ def seconds(stamp: Any) -> float:
 @pytest.fixture(scope="module")
 def onlooker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Onlooker]:
     """Beside a maze that waits in its start state, so that its messages differ by stamp alone."""
-    with claimed_domain() as domain, pytest.MonkeyPatch.context() as environment:
-        environment.setenv("ROS_DOMAIN_ID", str(domain))
-        environment.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-        environment.setenv("ROS_LOG_DIR", str(tmp_path_factory.mktemp("ros_log")))
+    with own_domain(tmp_path_factory.mktemp("ros_log")) as domain:
         peer = RosPeer(domain)
         with ros_process(NODE, robot=MAZE.name, fault_injection=True) as process:
             looking = Onlooker(peer)
