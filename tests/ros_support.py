@@ -186,13 +186,18 @@ class RosPeer:
 
     def call(self, service_class: Any, name: str, request: Any = None) -> Any:
         """Response of a service, once it is there."""
+        from gac_ros.evaluation.over_ros.greeting import Greeting
+
         client = self.node.create_client(service_class, name)
+        greeting = Greeting(self.node, name.rpartition("/")[0])
         try:
             self.spin_until(client.service_is_ready)
+            self.spin_until(greeting.answered)
             future = client.call_async(request or service_class.Request())
             self.spin_until(future.done)
             return future.result()
         finally:
+            greeting.close()
             self.node.destroy_client(client)
 
     def set_parameter(self, node: str, name: str, value: Any) -> Any:

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from gac_ros.checkpoint import save_checkpoint
-from tests.ros_support import ros_domain
+from tests.ros_support import ros_domain, ros_peer
 from tests.toy import untrained_checkpoint
 
-__all__ = ["ros_domain"]
+__all__ = ["ros_domain", "ros_peer"]
 
 
 @pytest.fixture(scope="session")

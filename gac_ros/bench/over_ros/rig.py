@@ -17,6 +17,7 @@ from std_srvs.srv import SetBool, Trigger
 from gac_ros.bench.over_ros.stand import Port, Stand
 from gac_ros.bench.over_ros.subject import Subject
 from gac_ros.errors import TransportError
+from gac_ros.evaluation.over_ros.greeting import Greeting
 from gac_ros.evaluation.over_ros.session import client_node, write_parameters
 from gac_ros.evaluation.processes import (
     ChildProcess,
@@ -136,7 +137,10 @@ class ControllerUnderTest:
         self._start = node.create_client(Trigger, f"{prefix}/start_episode")
         self._end = node.create_client(SetBool, f"{prefix}/end_episode")
         self.port = Port(node, f"{name}/", reliable=reliable, rewards=True)
+        greeting = Greeting(node, prefix)
         stand.spin_until(lambda: self._state.get("state") == "idle", _START, "the controller")
+        stand.spin_until(greeting.answered, _ANSWER, "the controller's answer")
+        greeting.close()
         stand.connect(self.port)
 
     def take_priority(self) -> bool:

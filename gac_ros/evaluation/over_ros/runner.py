@@ -20,6 +20,7 @@ from std_srvs.srv import SetBool, Trigger
 from gac_ros.embodiment import Embodiment
 from gac_ros.episode import LatencySummary
 from gac_ros.errors import OutputError, TransportError
+from gac_ros.evaluation.over_ros.greeting import Greeting
 from gac_ros.evaluation.results import EpisodeResult, score
 
 CONTROLLER = "gac_controller"
@@ -105,6 +106,8 @@ class EpisodeRunner:
         self._simulator_parameters = node.create_client(
             SetParameters, f"{SIMULATOR}/set_parameters"
         )
+        # The last clients, so that they speak for all others.
+        self._greetings = {name: Greeting(node, name) for name in (CONTROLLER, SIMULATOR)}
 
     def close(self) -> None:
         """Let go of the node."""
@@ -116,11 +119,13 @@ class EpisodeRunner:
         Raises:
             TransportError: they do not in time.
         """
-        self._wait_for_services(
-            "the controller", (self._start, self._discard, self._controller_parameters)
+        self._meet(
+            "the controller",
+            CONTROLLER,
+            (self._start, self._discard, self._controller_parameters),
         )
-        self._wait_for_services(
-            "the simulator", (self._pause, self._reset, self._simulator_parameters)
+        self._meet(
+            "the simulator", SIMULATOR, (self._pause, self._reset, self._simulator_parameters)
         )
         self._wait(lambda: bool(self._state), self._deadlines.startup, "the controller's state")
         if self._state["state"] in ("planning", "ready"):
@@ -166,12 +171,13 @@ class EpisodeRunner:
             bag=None if summary["bag"] is None else Path(summary["bag"]),
         )
 
-    def _wait_for_services(self, whose: str, clients: tuple[Any, ...]) -> None:
+    def _meet(self, who: str, name: str, clients: tuple[Any, ...]) -> None:
         self._wait(
             lambda: all(client.service_is_ready() for client in clients),
             self._deadlines.startup,
-            f"{whose} to offer its services",
+            f"{who} to offer its services",
         )
+        self._wait(self._greetings[name].answered, self._deadlines.startup, f"{who} to answer")
 
     def _plan(self) -> str:
         """Start an episode and wait for its plan; returns its id."""
