@@ -55,6 +55,19 @@ class Policy:
             mean = self._bursts.apply(mean)
         return self._normalizer.denormalize_action(mean)
 
+    def rehearse(self) -> None:
+        """Decide once and forget it again, before the first action of an episode.
+
+        A processor forgets what it does not use: after a second of waiting the first action would
+        take several times as long as the later ones.
+        """
+        if not self._follows:
+            raise RuntimeError("call follow(plan) before rehearse()")
+        normalizer = self._normalizer
+        observation = normalizer.normalize_observation(normalizer.observation_mean)
+        normalizer.denormalize_action(self._decoder.step(observation))
+        self._decoder.rewind()
+
     def warm_up(self) -> None:
         """Pay the one-time costs of the first decisions before the robot waits for them."""
         config = self._config
@@ -87,6 +100,10 @@ class GacActor:
         """Follow another plan from the next action on."""
         self.plan = plan
         self._policy.change(plan)
+
+    def rehearse(self) -> None:
+        """Decide once and forget it again, before the first action; see `Policy.rehearse`."""
+        self._policy.rehearse()
 
     def act(self, observation: NDArray[np.float64]) -> NDArray[np.float64]:
         """Action (A,) for an observation (O,)."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from gac_ros.exploration import Bursts
 from tests.toy import untrained_checkpoint
 
 
@@ -45,3 +48,20 @@ def test_warming_up_leaves_no_trace_and_acting_without_a_plan_is_a_defect() -> N
     policy.warm_up()
     with pytest.raises(RuntimeError, match="follow"):
         policy.act(np.zeros(11))
+
+
+def test_rehearsing_leaves_no_trace_and_needs_a_plan() -> None:
+    checkpoint = untrained_checkpoint("hopper")
+    policy = checkpoint.make_policy()
+    with pytest.raises(RuntimeError, match="follow"):
+        policy.rehearse()
+    observations = np.random.default_rng(0).normal(size=(40, 11))
+    plan = checkpoint.make_planner().plan("explore", 0)
+    plan = replace(plan, bursts=Bursts(rate=0.3, longest=4, seed=0))  # are not used up either
+    policy.follow(plan)
+    expected = [policy.act(observation) for observation in observations]
+    policy.follow(plan)
+    for _ in range(3):
+        policy.rehearse()
+    again = [policy.act(observation) for observation in observations]
+    assert np.array_equal(again, expected)

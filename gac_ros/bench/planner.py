@@ -82,6 +82,8 @@ def goals(found: list[Ticks], rate: float, slowdown: float) -> list[SpeedGoal]:
 class _ThreadAdvisor:
     """What the controller does not do: plan in a thread of the control loop's process."""
 
+    at_once = False
+
     def __init__(self, replanner: Replanner, slowdown: float) -> None:
         self._replanner = replanner
         self._slowdown = slowdown

@@ -44,6 +44,10 @@ class Decoder(Protocol):
         """
         ...
 
+    def rewind(self) -> None:
+        """Forget the history, and keep the plan."""
+        ...
+
     def step(self, observation: Float32) -> Float32:
         """Mean action (A,) for a normalised observation (O,), normalised, the caller's to keep."""
         ...
@@ -81,6 +85,13 @@ class ReferenceDecoder:
         with torch.inference_mode():
             plan = torch.from_numpy(z).to(self._device)[None]
             self._cache.plan = self._generator.start(plan).plan
+
+    def rewind(self) -> None:
+        """Forget the history, and keep the plan."""
+        if self._cache is None:
+            raise RuntimeError("call start(z) before rewind()")
+        self._cache.rewind()
+        self._previous = torch.zeros_like(self._previous)
 
     def step(self, observation: Float32) -> Float32:
         """Mean action (A,) for a normalised observation (O,), normalised."""
@@ -141,10 +152,8 @@ class FoldedDecoder:
         """Forget the history and follow the plan z (N, D)."""
         for layer in self._layers:
             layer.follow(z)
-        self._previous[:-1] = 0.0
-        self._tokens = 0
-        self._step = 0
         self._started = True
+        self.rewind()
 
     def change(self, z: Float32) -> None:
         """Follow the plan z (N, D) from the next step on."""
@@ -152,6 +161,14 @@ class FoldedDecoder:
             raise RuntimeError("call start(z) before change(z)")
         for layer in self._layers:
             layer.follow(z)
+
+    def rewind(self) -> None:
+        """Forget the history, and keep the plan."""
+        if not self._started:
+            raise RuntimeError("call start(z) before rewind()")
+        self._previous[:-1] = 0.0
+        self._tokens = 0
+        self._step = 0
 
     def step(self, observation: Float32) -> Float32:
         """Mean action (A,) for a normalised observation (O,), normalised."""

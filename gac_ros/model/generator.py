@@ -124,6 +124,10 @@ class RingCache:
     tokens: int = 0
     step: int = 0
 
+    def rewind(self) -> None:
+        """Forget the steps, and keep the plan; slots that are not written yet are not read."""
+        self.tokens = self.step = 0
+
 
 class Generator(nn.Module):
     """Mean action given the plan and the recent observations."""

@@ -24,6 +24,10 @@ from gac_ros.nodes.states import Hooks, Reply, State
 
 # An episode whose end nobody announces is cut this many seconds after its full length.
 _OVERTIME = 1.0
+# Longest that a robot is kept waiting for a disk to open the bag, in seconds.
+_LONGEST_OPENING = 1.0
+# Decisions that nobody sees, before the first that counts.
+_REHEARSALS = 10
 # In lock-step the simulator stands still meanwhile: waiting harms nothing, and giving up on a
 # reward that a busy machine is late with would cut the last step off. Seconds.
 _LOCK_STEP_GRACE = 10.0
@@ -210,24 +214,28 @@ class EpisodeDriver:
         """The watchdog: once a control period of the steady clock."""
         self._link.hand_over()
         self._tell_unrecorded(self._link.recording_failure)
-        if self.state not in (State.READY, State.RUNNING):
-            self._pilot.rest()
-        if self.state is State.ENDING:
-            if not self._completion.busy and time.monotonic() >= self._deadline:
-                self._finish(self._ending)
-        elif self.state is State.RUNNING and self._link.low_space:
+        if self.state in (State.READY, State.RUNNING):
+            self._watch_control()
+            return
+        self._pilot.rest()
+        if time.monotonic() < self._deadline:
+            return
+        if self.state is State.ENDING and not self._completion.busy:
+            self._finish(self._ending)
+        elif self.state is State.PLANNING and self.log is not None and self.log.plan is not None:
+            self._become_ready()
+
+    def _watch_control(self) -> None:
+        if self.state is State.RUNNING and self._link.low_space:
             self._end(Ending(outcome="interrupted"))
             self._logger.error(f"the episode ends here: {self._link.low_space}")
-        elif (
-            self.state in (State.READY, State.RUNNING)
-            and not self._settings.lock_step
-            and self._pilot.quiet
-            and self._pilot.problem()
-        ):
+        elif not self._settings.lock_step and self._pilot.quiet and self._pilot.problem():
             self._act()
         elif self.state is State.RUNNING and self._pilot.clock_stands_still:
             self._pilot.raise_fault(Fault.DEADLINE_MISSED, "the node's clock stands still")
             self._act()
+        if self.state is State.READY and not self._settings.lock_step:
+            self._pilot.rehearse()
 
     def _tell_unrecorded(self, failure: str) -> None:
         """Log once that the episode is not recorded, or not any further; the robot goes on."""
@@ -250,16 +258,28 @@ class EpisodeDriver:
             self._logger.error(f"episode {log.episode_id} has no plan: {details}")
             self._become_idle(error=f"no plan: {error}")
             return
+        self._deadline = time.monotonic() + _LONGEST_OPENING
         draft = self._metadata(Ending(), steps=0)
-        self._inbox.when_done(self._link.begin(draft), self._opened)
+        self._inbox.when_done(self._link.begin(draft), partial(self._opened, log))
         self._link.send_plan(log.plan)
-        self.state = State.READY
-        self.announce()
 
-    def _opened(self, future: Future[None]) -> None:
+    def _opened(self, log: EpisodeLog, future: Future[None]) -> None:
         error = future.exception()
         if error is not None:
             self._tell_unrecorded(str(error) or type(error).__name__)
+        if self.log is log and self.state is State.PLANNING:
+            self._become_ready()
+
+    def _become_ready(self) -> None:
+        """Wait for the first observation, once the bag is open or its disk takes too long.
+
+        Opening it takes the recorder's thread much of the interpreter's time.
+        """
+        if not self._settings.lock_step:
+            for _ in range(_REHEARSALS):
+                self._pilot.rehearse()
+        self.state = State.READY
+        self.announce()
 
     def _answer(self) -> None:
         """Act on a complete observation, or take it as the episode's last."""
@@ -295,7 +315,6 @@ class EpisodeDriver:
                 elif self._settings.lock_step:
                     self._pilot.forget()
                 return
-            self._pilot.tell()
             log.start()
             self.state = State.RUNNING
         elif log.decisions >= self._step_limit:

@@ -77,6 +77,10 @@ class Pilot:
         self._misses = 0
         self.forget()
 
+    def rehearse(self) -> None:
+        """Go through a decision that nobody sees, while an episode waits for its first."""
+        self._robot.actor.rehearse()
+
     def forget(self) -> None:
         """Forget what was heard and decided."""
         self._note(self._loop.begin())
@@ -173,12 +177,12 @@ class Pilot:
         # By the timer, an input may wait for its tick; that is not the loop being slow.
         taken = self._last_command - now if self._by_timer else latency
         overrun = taken > self._period
-        if self._robot.replanning is not None:
-            self._follow_up(self._robot.replanning, plan, place, decision)
         if not decision.gives_up:
             self._link.send_decision(decision, latency)
             self.statistics.add_decision(decision, latency, overrun=overrun)
             self._count_misses(late=overrun)
+        if self._robot.replanning is not None:
+            self._follow_up(self._robot.replanning, plan, place, decision)
         self.tell()
         self._learn()
         if self._shadowed is not None:
@@ -204,22 +208,28 @@ class Pilot:
     def _follow_up(
         self, actor: ReplanningActor, before: Plan | None, place: Place, decision: Decision
     ) -> None:
-        """Tell the actor what was sent, and everybody of its new plan.
+        """Tell the actor what was sent, and everybody of its new plans.
 
-        In the bag the plan comes before its first command, as a replay needs it; but the robot does
+        In the bag a plan comes before its first command, as a replay needs it; but the robot does
         not wait for that.
         """
+        self._tell_plan(actor, before, place)
+        followed = actor.plan
         actor.executed(decision.action)
+        self._tell_plan(actor, followed, None)
         if actor.looks != self._looks:  # a look that keeps a plan renews it
             self._looks = actor.looks
             self.statistics.planned = time.monotonic()
             self._loop.planned(self.statistics.planned)
-        if actor.plan is not before and actor.plan is not None:
-            self._link.send_plan(actor.plan, place)
-            self.statistics.changes_of_plan += 1
         process = self._robot.planning_process
         if process is not None and process.failure:
             self._logger.error(process.failure, once=True)
+
+    def _tell_plan(self, actor: ReplanningActor, before: Plan | None, place: Place | None) -> None:
+        """Publish and record the actor's plan if it is another one."""
+        if actor.plan is not None and actor.plan is not before:
+            self._link.send_plan(actor.plan, place)
+            self.statistics.changes_of_plan += 1
 
     def hold(self, reason: str) -> None:
         """Publish the safe action outside of any step; no reason when nothing is wrong.

@@ -18,7 +18,13 @@ from gac_ros.replanning.situation import Advice, History, Situation
 
 
 class Advisor(Protocol):
-    """Who considers situations: at once in the same thread, or elsewhere, for a later step."""
+    """Who considers situations: at once in the same thread, or elsewhere, for a later step.
+
+    Attributes:
+        at_once: whether the answer is there when `ask` returns, for the step at hand.
+    """
+
+    at_once: bool
 
     @property
     def busy(self) -> bool:
@@ -38,8 +44,11 @@ class DirectAdvisor:
     """Considers a situation while the caller waits: in lock-step, where nothing moves meanwhile.
 
     Attributes:
+        at_once: always.
         busy: never.
     """
+
+    at_once = True
 
     def __init__(self, replanner: Replanner) -> None:
         self._replanner = replanner
@@ -63,7 +72,9 @@ class DirectAdvisor:
 class ReplanningActor(GacActor):
     """A GacActor that has its situation considered and changes its plan between two steps.
 
-    Whoever runs it tells it what was executed and earned; `plan` is the plan of the last action.
+    Whoever runs it tells it what was executed and earned; `plan` is the plan of the next action.
+    An advisor that is not `at_once` is talked to when an action has been executed, so that none
+    waits for the talking.
 
     Attributes:
         looks: answers that have come, in all episodes.
@@ -116,24 +127,37 @@ class ReplanningActor(GacActor):
 
     def act(self, observation: NDArray[np.float64]) -> NDArray[np.float64]:
         """Action (A,) for an observation (O,), of a new plan if there is a better one by now."""
-        self._take_advice()
         normalized = self._normalizer.normalize_observation(observation)
-        if self._history.step >= self._next_look and not self._advisor.busy:
-            self._advisor.ask(self._situation(normalized))
-            self._next_look = self._history.step + self._config.period
-            self._take_advice()
+        if self._advisor.at_once:
+            self._consult(normalized, self._history.step)
+            self._take_advice(self._history.step)
         self._history.observed(normalized)
         return super().act(observation)
 
     def executed(self, action: NDArray[np.float64]) -> None:
         """Note the action (A,) that was sent in this step, whoever decided it."""
+        if not self._advisor.at_once:
+            self._consult(self._history.pending, self._history.step + 1)
         self._history.executed(self._normalizer.normalize_action(action))
 
     def rewarded(self, reward: float) -> None:
         """Note the reward of a step."""
         self._history.reward_sum += reward
 
-    def _situation(self, observation: NDArray[np.float32]) -> Situation:
+    def _consult(self, observation: NDArray[np.float32] | None, step: int) -> None:
+        """Take the advice that has come, and ask for more if it is time.
+
+        Args:
+            observation: normalised, (O,), of the present step; None where the policy had no say.
+            step: whose action is the next.
+        """
+        self._take_advice(step)
+        due = self._history.step >= self._next_look
+        if due and observation is not None and not self._advisor.busy:
+            self._advisor.ask(self._situation(observation, step))
+            self._next_look = self._history.step + self._config.period
+
+    def _situation(self, observation: NDArray[np.float32], step: int) -> Situation:
         assert self.plan is not None
         history = self._history
         # Actions that interrupt the plan at random say nothing about it.
@@ -148,16 +172,11 @@ class ReplanningActor(GacActor):
             observation=observation,
             observations=observations,
             actions=actions,
-            may_change=self._rested,
+            may_change=self._changed_at is None or step - self._changed_at >= self._config.rest,
             seed=history.step,
         )
 
-    @property
-    def _rested(self) -> bool:
-        changed = self._changed_at
-        return changed is None or self._history.step - changed >= self._config.rest
-
-    def _take_advice(self) -> None:
+    def _take_advice(self, step: int) -> None:
         advice = self._advisor.answer()
         if advice is None:
             return
@@ -165,7 +184,6 @@ class ReplanningActor(GacActor):
         if self._promised is None:
             self._promised = advice.outlook
         if advice.plan is not None:
-            step = self._history.step
             bursts = self.plan.bursts if self.plan is not None else None
             self.change(replace(advice.plan, step=step, bursts=bursts))
             self._promised = advice.plan.predicted_return

@@ -40,8 +40,11 @@ class PlanningProcess:
         slowdown: seconds of computing added to each answer, for tests and benchmarks.
 
     Attributes:
+        at_once: never; the answer comes some steps later.
         failure: why no advice will come any more; empty while all is well.
     """
+
+    at_once = False
 
     def __init__(
         self,

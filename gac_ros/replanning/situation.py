@@ -17,7 +17,7 @@ Surprise = Literal["", "shortfall", "unlikely"]
 
 @dataclass(frozen=True, eq=False)
 class Situation:
-    """An episode so far, at a step whose action is still to be decided.
+    """An episode so far, at a step whose action is just being decided.
 
     Attributes:
         step: index of that step.
@@ -68,24 +68,25 @@ class History:
     Attributes:
         step: steps decided so far.
         reward_sum: rewards heard so far.
+        pending: normalised observation (O,) of the step that is not executed yet; None without.
     """
 
     def __init__(self, capacity: int) -> None:
         self._steps: deque[tuple[Float32, Float32]] = deque(maxlen=capacity)
-        self._pending: Float32 | None = None
+        self.pending: Float32 | None = None
         self.step = 0
         self.reward_sum = 0.0
 
     def clear(self) -> None:
         """Start an episode."""
         self._steps.clear()
-        self._pending = None
+        self.pending = None
         self.step = 0
         self.reward_sum = 0.0
 
     def observed(self, observation: Float32) -> None:
         """Take the normalised observation (O,) that the policy acts on now."""
-        self._pending = observation
+        self.pending = observation
 
     def executed(self, action: Float32) -> None:
         """Take the normalised action (A,) of the step; it ends the step.
@@ -93,11 +94,11 @@ class History:
         A step that the policy did not see (the safe action) breaks the window: what came before
         is no context of what comes after.
         """
-        if self._pending is None:
+        if self.pending is None:
             self._steps.clear()
         else:
-            self._steps.append((self._pending, action))
-        self._pending = None
+            self._steps.append((self.pending, action))
+        self.pending = None
         self.step += 1
 
     def arrays(self) -> tuple[Float32, Float32]:

@@ -83,6 +83,23 @@ def test_starting_again_forgets_the_history_and_the_plan() -> None:
     assert np.array_equal(actions(decoder, z, observations), fresh)
 
 
+@pytest.mark.parametrize("decoder_class", [FoldedDecoder, ReferenceDecoder])
+@pytest.mark.parametrize("steps", [1, 3, 40])
+def test_rewinding_forgets_the_history_to_the_last_bit_and_keeps_the_plan(
+    decoder_class: type[FoldedDecoder | ReferenceDecoder], steps: int
+) -> None:
+    generator = generator_of_random_weights(action_tokens=True)
+    z, observations = episode(generator, 30)
+    expected = actions(decoder_class(generator), z, observations)
+    decoder = decoder_class(generator)
+    with pytest.raises(RuntimeError, match="start"):
+        decoder.rewind()
+    actions(decoder, z, episode(generator, steps, seed=1)[1])
+    decoder.rewind()
+    again = np.array([decoder.step(observation) for observation in observations])
+    assert np.array_equal(again, expected)
+
+
 def test_an_action_stays_when_the_next_one_is_made() -> None:
     generator = generator_of_random_weights()
     decoder = FoldedDecoder(generator)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,10 +16,12 @@ from gac_ros.buffer.reader import read_episode, read_metadata
 from gac_ros.buffer.retention import RetentionPolicy
 from gac_ros.buffer.salvage import salvage
 from gac_ros.buffer.summary import list_episodes
+from gac_ros.buffer.writer import RECORDING
 from gac_ros.nodes.repair import start_repair
 from gac_ros.nodes.retention import Retention
 from tests.buffer import episode_bags
 from tests.disks import small_disk
+from tests.nodes import waiting_controller
 from tests.nodes.support import (
     STEPS,
     Arm,
@@ -141,6 +144,59 @@ def test_a_recording_that_breaks_off_is_told_at_once_while_the_robot_is_driven_o
         assert process.stop() == 0
 
     assert all(map(is_policy, commands))
+
+
+def test_the_bag_is_open_when_an_episode_is_ready(
+    contract: Path, small_model: Path, tmp_path: Path, ros_peer: RosPeer
+) -> None:
+    arm, client = Arm(ros_peer), Client(ros_peer)
+    with connected(arm, client, contract, small_model, tmp_path) as process:
+        episode = client.start()["episode_id"]
+        assert any((tmp_path / RECORDING / episode).iterdir())
+        assert process.stop() == 0
+
+
+def test_a_disk_that_stands_still_does_not_keep_the_robot_waiting_for_ever(
+    contract: Path, small_model: Path, tmp_path: Path, ros_peer: RosPeer
+) -> None:
+    arm, client = Arm(ros_peer), Client(ros_peer)
+    gate = tmp_path / waiting_controller.GATE
+    os.mkfifo(gate)
+    more = {"module": "tests.nodes.waiting_controller", "lock_step": True}
+    with connected(arm, client, contract, small_model, tmp_path / "buffer", **more) as process:
+        client.start()  # it is ready although nobody has opened the gate
+        commands = [arm.step(number) for number in range(STEPS)]
+        gate.open("w").close()
+        arm.finish(STEPS, "truncated")
+        summary = client.summary()
+        assert process.stop() == 0
+        # In lock-step the simulator waits anyway.
+        assert waiting_controller.REHEARSED not in process.output
+
+    assert all(map(is_policy, commands))
+    assert not summary["error"]
+    assert len(read_episode(Path(summary["bag"]))) == summary["steps"] == STEPS
+
+
+def test_until_the_first_observation_decisions_are_rehearsed_and_nothing_of_them_is_sent(
+    contract: Path, small_model: Path, tmp_path: Path, ros_peer: RosPeer
+) -> None:
+    arm, client = Arm(ros_peer), Client(ros_peer)
+    gate = tmp_path / waiting_controller.GATE
+    os.mkfifo(gate)
+    module = "tests.nodes.waiting_controller"
+    with connected(
+        arm, client, contract, small_model, tmp_path / "buffer", module=module
+    ) as process:
+        assert process.output.count(waiting_controller.REHEARSED) == 0
+        client.start()
+        ros_peer.spin_until(lambda: process.output.count(waiting_controller.REHEARSED) > 30)
+        assert not any(map(is_policy, arm.commands))
+        gate.open("w").close()
+        arm.observe()
+        ros_peer.spin_until(lambda: any(map(is_policy, arm.commands)))
+        assert client.until("running")["state"] == "running"
+        assert process.stop() == 0
 
 
 def test_messages_that_find_the_queue_full_are_counted_and_told_while_the_robot_is_driven(

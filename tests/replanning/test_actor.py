@@ -20,7 +20,8 @@ OBSERVATIONS = np.random.default_rng(0).normal(size=(30, 11))
 class Adviser:
     """Answers a number of steps after it was asked, and always knows another plan."""
 
-    def __init__(self, delay: int = 0) -> None:
+    def __init__(self, delay: int = 0, *, at_once: bool = True) -> None:
+        self.at_once = at_once
         self.asked: list[Situation] = []
         self.forgotten = 0
         self._delay = delay
@@ -107,14 +108,60 @@ def test_after_a_change_the_actor_rests() -> None:
 
 
 def test_an_answer_that_takes_long_is_taken_when_it_comes_and_nobody_waits_for_it() -> None:
-    adviser = Adviser(delay=12)
+    adviser = Adviser(delay=10, at_once=False)
     _, plans = steps(make_actor(adviser), 25)
     changed = [i for i in range(1, 25) if plans[i] is not plans[i - 1]]
-    assert adviser.asked[0].step == 0
+    # It has come when step 11 has been executed, and is there for step 12.
     assert changed == [12]
     assert plans[12].step == 12
     # What was due meanwhile is asked as soon as there is somebody to ask.
-    assert adviser.asked[1].step == 12
+    assert [situation.step for situation in adviser.asked] == [0, 11, 22]
+
+
+def test_nobody_is_talked_to_between_an_observation_and_its_action() -> None:
+    class Aside(Adviser):
+        def ask(self, situation: Situation) -> None:
+            assert not deciding
+            super().ask(situation)
+
+        def answer(self) -> Advice | None:
+            assert not deciding
+            return super().answer()
+
+    adviser, deciding = Aside(at_once=False), False
+    actor = make_actor(adviser)
+    for observation in OBSERVATIONS:
+        deciding = True
+        action = actor.act(observation)
+        deciding = False
+        actor.executed(action)
+    assert actor.changes > 1
+    assert adviser.asked[1].step == CONFIG.period
+
+
+def test_a_situation_is_the_same_whenever_it_is_asked_for() -> None:
+    both = []
+    for at_once in (True, False):
+        adviser = Adviser(at_once=at_once)
+        config = CONFIG.model_copy(update={"rest": 100})
+        steps(make_actor(adviser, config), 1)
+        actor = make_actor(adviser, config)
+        steps(actor, 12)
+        both.append(adviser.asked[1:3])
+    for early, late in zip(*both, strict=True):
+        assert early.step == late.step
+        assert early.seed == late.seed
+        for name in ("observation", "observations"):
+            assert np.array_equal(getattr(early, name), getattr(late, name))
+
+
+def test_without_rest_a_situation_right_after_a_change_may_change_the_plan_again() -> None:
+    config = CONFIG.model_copy(update={"period": 1, "rest": 0})
+    for adviser in (Adviser(), Adviser(at_once=False)):
+        actor = make_actor(adviser, config)
+        steps(actor, 20)
+        assert all(situation.may_change for situation in adviser.asked)
+        assert actor.changes >= 9
 
 
 def test_a_step_that_the_policy_did_not_see_breaks_the_window() -> None:
