@@ -132,6 +132,11 @@ def test_it_takes_only_what_nobody_else_wants_of_the_processors(process: Plannin
     threads = list(Path(f"/proc/{process.pid}/task").iterdir())
     assert threads
     assert {os.sched_getscheduler(int(thread.name)) for thread in threads} == {os.SCHED_IDLE}
+    session = Path(f"/proc/{process.pid}/autogroup")
+    if session.exists():  # Linux may be built without
+        name, *_, share = session.read_text().split()
+        assert share == "19"
+        assert name not in Path("/proc/self/autogroup").read_text()
 
 
 def test_its_own_end_is_told_and_control_goes_on(process: PlanningProcess) -> None:
