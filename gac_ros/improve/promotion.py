@@ -69,6 +69,10 @@ class Promotion:
                 "that checkpoint, or another folder for the deployment"
             )
 
+    def acting(self) -> str:
+        """Digest of the checkpoint that acts."""
+        return self._folder.read().acting.digest
+
     def refused(self, candidate: Path, why: str) -> None:
         """Note it in the promotions log, once."""
         named = name_checkpoint(candidate)

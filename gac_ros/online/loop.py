@@ -177,7 +177,7 @@ class _Run:
     def _round(self, number: int, count: int) -> RoundResult:
         self._seconds = {}
         before = self._results[-1]
-        learner, incumbent = self._out / before.learner, self._out / before.incumbent
+        learner = self._out / before.learner
         assert before.next_reach is not None
         target = self._target(learner, before.next_reach)
         acts = self._out / (before.collector or before.learner)
@@ -187,9 +187,10 @@ class _Run:
             trainer = self._trainer(self._config.finetune, learner, number)
             trained = self._train(trainer, number, f"round {number}: fine-tuning")
         candidate, trial_steps = self._choose_plan(number, trained, acts)
-        gate, gate_steps = self._gate(number, incumbent, candidate)
+        gate, gate_steps = self._gate(number, self._out / self._standing.incumbent, candidate)
         accepted, live = self._take_over(number, candidate, gate)
-        chosen = candidate if accepted else incumbent
+        standing = self._standing
+        chosen = candidate if accepted else self._out / standing.incumbent
         restart = not accepted and self._config.after_rejection == "restart"
         collects = chosen if restart or self._config.collector == "incumbent" else candidate
         live_seeds = [] if live is None else live.seeds
@@ -201,15 +202,25 @@ class _Run:
             gate_steps=before.gate_steps + trial_steps + gate_steps,
             gate=gate,
             live=live,
-            learner=before.accepted_learner if restart else self._relative(trained),
-            accepted_learner=self._relative(trained) if accepted else before.accepted_learner,
+            learner=standing.accepted_learner if restart else self._relative(trained),
+            accepted_learner=self._relative(trained) if accepted else standing.accepted_learner,
             collector=self._relative(collects),
             incumbent=self._relative(chosen),
             incumbent_digest=load_checkpoint(chosen).digest,
-            exploitation=self._report(chosen, number) if accepted else before.exploitation,
+            exploitation=self._report(chosen, number) if accepted else standing.exploitation,
             next_reach=next_reach(target, collection.reached_share, self._config.target),
             seconds=self._seconds,
         )
+
+    @property
+    def _standing(self) -> RoundResult:
+        """The round whose incumbent acts: the last one, unless the robot went back to a former."""
+        if self._deploy is not None:
+            acting = self._deploy.acting()
+            for result in reversed(self._results):
+                if result.incumbent_digest == acting:
+                    return result
+        return self._results[-1]
 
     def _take_over(
         self, number: int, candidate: Path, gate: GateResult | None

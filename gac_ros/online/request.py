@@ -109,6 +109,9 @@ class Deploy(Protocol):
     def begin(self, first: Path) -> None:
         """The run's first incumbent is known; called in every process of the run."""
 
+    def acting(self) -> str:
+        """Digest of the checkpoint that acts; it may have been brought back since its time."""
+
     def refused(self, candidate: Path, why: str) -> None:
         """The gate refused it."""
 

@@ -16,7 +16,7 @@ from gac_ros.lineage import read_forest
 from gac_ros.online.config import OnlineConfig, Strategy, collecting_planner
 from gac_ros.online.loop import run_online
 from gac_ros.online.plot import plot_runs, read_rounds
-from gac_ros.online.results import RoundResult
+from gac_ros.online.results import LiveResult, RoundResult
 from gac_ros.online.target import Target
 from gac_ros.planning import PlannerConfig
 from gac_ros.training.state import known_chains
@@ -130,6 +130,43 @@ def test_a_run_killed_at_any_stage_ends_as_an_uninterrupted_one(
 
 
 AIM = Target(increment=3.0, highest=7.0, median=0.0, reach=1.0)
+
+
+class WentBack:
+    """A robot that keeps the first candidate, goes back to who acted before, and keeps no other."""
+
+    def __init__(self) -> None:
+        self._first = ""
+
+    def begin(self, first: Path) -> None:
+        self._first = load_checkpoint(first).digest
+
+    def acting(self) -> str:
+        return self._first
+
+    def refused(self, candidate: Path, why: str) -> None:
+        raise AssertionError("without a gate nobody is refused")
+
+    def take_over(self, number: int, candidate: Path, why: str) -> LiveResult:
+        return LiveResult(
+            kept=number == 1,
+            why="",
+            returns=[],
+            former_returns=[],
+            differences=[],
+            steps=0,
+            episodes=f"round-{number:02d}/live",
+            seeds=[],
+        )
+
+
+def test_after_the_robot_went_back_the_run_counts_on_who_acts(data: Path, tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"gate_episodes": 0, "after_rejection": "restart"})
+    rounds = run_online(request(tmp_path / "run", data, config=config), Silent(), WentBack())
+    assert rounds[1].incumbent.startswith("round-01")
+    assert rounds[2].incumbent_digest == rounds[0].incumbent_digest
+    assert rounds[2].exploitation == rounds[0].exploitation
+    assert rounds[2].learner == rounds[0].learner
 
 
 @pytest.mark.parametrize("strategy", ["exploit", "prior", "posterior"])
