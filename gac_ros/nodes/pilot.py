@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from gac_ros.control import ControlLoop, Decision
@@ -78,8 +79,12 @@ class Pilot:
         self.forget()
 
     def rehearse(self) -> None:
-        """Go through a decision that nobody sees, while an episode waits for its first."""
-        self._robot.actor.rehearse()
+        """Go through a decision that nobody sees, while an episode waits for its first.
+
+        A policy that fails is told and answered when it is asked in earnest.
+        """
+        with suppress(Exception):
+            self._robot.actor.rehearse()
 
     def forget(self) -> None:
         """Forget what was heard and decided."""

@@ -13,6 +13,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from gac_ros.errors import ConfigurationError, GacError
 from gac_ros.replanning.config import ReplanningConfig
@@ -76,7 +77,7 @@ class PlanningProcess:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)},
-                start_new_session=True,  # a terminal's Ctrl-C is for the control loop alone
+                **_apart(),
             )
         self._socket = ours
         self._asked: Situation | None = None
@@ -159,6 +160,15 @@ class PlanningProcess:
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
+
+
+def _apart() -> dict[str, Any]:
+    """A terminal's Ctrl-C is for the control loop alone.
+
+    A session of its own would do, too, but Linux shares the processors out among sessions first
+    ("autogroups", see sched(7)): what is idle in one gives way to nobody in another.
+    """
+    return {"process_group": 0} if sys.version_info >= (3, 11) else {"start_new_session": True}
 
 
 def _gone(reason: str) -> str:

@@ -8,7 +8,6 @@ import signal
 import socket
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +24,6 @@ from gac_ros.replanning.situation import Situation
 from gac_ros.replanning.wire import decode_situation, encode_advice
 
 _NICENESS = 10
-_AUTOGROUP = Path("/proc/self/autogroup")
-_LEAST_SHARE = 19  # the niceness of a session
 
 
 def main() -> int:
@@ -67,13 +64,7 @@ def _give_way() -> None:
 
     A nice process does not make room at once: who wakes on its processor waits for the next tick of
     the kernel's clock, up to 4 ms. An idle one does, and its processor counts as free.
-
-    Linux shares the processors out among sessions first ("autogroups", see sched(7)): in a session
-    of its own an idle process gives way to nobody unless that session does.
     """
-    if _AUTOGROUP.exists():
-        with suppress(OSError):
-            _AUTOGROUP.write_text(str(_LEAST_SHARE), encoding="ascii")
     if hasattr(os, "SCHED_IDLE"):
         for thread in Path("/proc/self/task").iterdir():
             os.sched_setscheduler(int(thread.name), os.SCHED_IDLE, os.sched_param(0))

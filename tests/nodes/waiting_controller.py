@@ -1,4 +1,4 @@
-"""The controller with a disk that stands still, told of each rehearsal. Run as a process.
+"""The controller with a disk that stands still, and rehearsals that are told. Run as a process.
 
 Opening a bag takes until somebody writes to the named pipe `gate` beside the recordings' folder.
 """
@@ -29,12 +29,16 @@ def stand_still() -> None:
 
 
 def tell_rehearsals() -> None:
-    """Print a line for each of them."""
+    """Print a line for each of them, and fail in every second one."""
     rehearse = Policy.rehearse
+    calls = [0]
 
     def told(self: Policy) -> None:
         rehearse(self)
         print(REHEARSED, flush=True)
+        calls[0] += 1
+        if calls[0] % 2:
+            raise ArithmeticError("the matrix is singular")
 
     Policy.rehearse = told  # type: ignore[method-assign]
 
