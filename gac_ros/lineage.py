@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from gac_ros.checkpoint import DESCRIPTION_FILE, EPISODES_FILE, WEIGHTS_FILE, Lineage
 from gac_ros.errors import CheckpointError, OutputError
 from gac_ros.files import write_text
+from gac_ros.resources import is_packaged
 
 SCORES_FILE = "scores.json"
 
@@ -94,11 +95,13 @@ def read_scores(checkpoint: Path) -> list[Score]:
 
 
 def add_score(checkpoint: Path, score: Score) -> bool:
-    """Note a score beside a checkpoint, once; False where nothing can be written.
+    """Note a score beside a checkpoint, once; False where nothing is, or can be, written.
 
-    A packaged checkpoint may lie in a folder that is not ours. Whoever measured has the figure in
-    a file of its own, so that nothing is lost then.
+    A packaged checkpoint has the scores that it was released with. Whoever measured has the figure
+    in a file of its own, so that nothing is lost then.
     """
+    if is_packaged(checkpoint):
+        return False
     path = checkpoint / SCORES_FILE
     try:
         scores = read_scores(checkpoint)

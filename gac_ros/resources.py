@@ -18,3 +18,8 @@ def config_directory() -> Path:
 def packaged_checkpoint(robot: str) -> Path:
     """Directory of the packaged checkpoint for `robot`; it may not exist."""
     return PACKAGE_DIRECTORY / "checkpoints" / robot
+
+
+def is_packaged(checkpoint: Path) -> bool:
+    """Whether a checkpoint's directory is one of the package's."""
+    return checkpoint.resolve().parent == (PACKAGE_DIRECTORY / "checkpoints").resolve()

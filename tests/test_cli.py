@@ -96,6 +96,24 @@ def test_help_needs_neither_torch_nor_mujoco_nor_ros() -> None:
     )
 
 
+def test_a_ctrl_c_while_the_commands_are_loaded_ends_quietly() -> None:
+    code = (
+        "import os, signal, sys\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, *more):\n"
+        "        if name == 'typer':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        "from gac_ros.cli import main\n"
+        "sys.exit(main(['--help']))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    ended = subprocess.run(
+        [sys.executable, "-c", code], check=False, env=environment, capture_output=True
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, b"", b"")
+
+
 def test_evaluate_writes_results_and_prints_the_table(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,7 @@ import pytest
 from gac_ros.checkpoint import EPISODES_FILE, WEIGHTS_FILE, load_checkpoint
 from gac_ros.cli.app import main
 from gac_ros.lineage import Node, Score, add_score, compare_data, read_forest, read_scores
+from gac_ros.resources import packaged_checkpoint
 from gac_ros.training.run import run_training
 from gac_ros.training.trainer import Trainer
 from tests.toy import small_config, toy_buffer, toy_embodiment
@@ -116,6 +117,18 @@ def test_scores_are_noted_once_and_travel_with_the_checkpoint(copy: Path) -> Non
     assert read_scores(path) == [score]
     assert load_checkpoint(path).digest == digest
     assert by_name(copy)["child"].scores == [score]
+
+
+def test_the_package_s_own_checkpoints_keep_the_scores_of_their_release(copy: Path) -> None:
+    packaged = packaged_checkpoint("hopper")
+    before = read_scores(packaged)
+    score = Score(purpose="report", episodes=3, return_mean=1.5)
+    assert not add_score(packaged, score)
+    (copy / "link").symlink_to(packaged)
+    assert not add_score(copy / "link", score)
+    assert read_scores(packaged) == before != []
+    shutil.copytree(packaged, copy / "copied")
+    assert add_score(copy / "copied", score)
 
 
 def test_a_checkpoint_of_before_the_list_is_shown(copy: Path) -> None:

@@ -2,6 +2,6 @@
 
 import sys
 
-from gac_ros.cli.app import main
+from gac_ros.cli import main
 
 sys.exit(main())

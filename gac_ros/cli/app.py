@@ -17,6 +17,7 @@ import typer
 
 from gac_ros import __version__
 from gac_ros.cli import (
+    INTERRUPTED,
     bench,
     buffer,
     collect,
@@ -33,7 +34,6 @@ from gac_ros.cli.display import help_without_command
 from gac_ros.errors import GacError
 from gac_ros.garbage import no_search_at_the_end
 
-INTERRUPTED = 130
 _HELP = """\
 Generative Actor Critic control of ROS 2 robots that learns from its own episodes.
 
