@@ -99,6 +99,7 @@ def test_help_needs_neither_torch_nor_mujoco_nor_ros() -> None:
 def test_a_ctrl_c_while_the_commands_are_loaded_ends_quietly() -> None:
     code = (
         "import os, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # in the background: ignored
         "class Interrupted:\n"
         "    def find_spec(self, name, *more):\n"
         "        if name == 'typer':\n"
