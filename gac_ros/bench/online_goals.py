@@ -20,7 +20,6 @@ from gac_ros.online.results import RoundResult
 MOST_EPISODES = 300
 RIVALS = ("exploit", "prior", "posterior", "cal_ql", "rlpd")
 _WEAK_STARTS = ("pointmaze_umaze", "hopper")
-_COMPARED_ON = "pointmaze_umaze"
 
 
 def online_goals(records: Sequence[OnlineRecord]) -> list[ScoreGoal]:
@@ -29,10 +28,12 @@ def online_goals(records: Sequence[OnlineRecord]) -> list[ScoreGoal]:
     found = [_rise(robot, _exploring(runs, robot)) for robot in _WEAK_STARTS]
     robots = dict.fromkeys((*_WEAK_STARTS, *(record.robot for record in runs)))
     found += [_never_below(robot, runs) for robot in robots]
-    ours = _exploring(runs, _COMPARED_ON)
-    compared = [pairs for pairs in leads(runs) if ours and _is_of(pairs, ours)]
-    for rival in RIVALS:
-        found += _ahead(rival, [pairs for pairs in compared if pairs[0].other.strategy == rival])
+    for robot in _WEAK_STARTS:
+        ours = _exploring(runs, robot)
+        compared = [pairs for pairs in leads(runs) if ours and _is_of(pairs, ours)]
+        for rival in RIVALS:
+            against = [pairs for pairs in compared if pairs[0].other.strategy == rival]
+            found += _ahead(robot, rival, against)
     return found
 
 
@@ -69,12 +70,12 @@ def _never_below(robot: str, runs: Sequence[OnlineRecord]) -> ScoreGoal:
     )
 
 
-def _ahead(rival: str, compared: Sequence[Sequence[Pair]]) -> Iterator[ScoreGoal]:
+def _ahead(robot: str, rival: str, compared: Sequence[Sequence[Pair]]) -> Iterator[ScoreGoal]:
     text = f"ahead of {rival} by more than the interval"
     if not compared:
-        yield ScoreGoal(_COMPARED_ON, text)
+        yield ScoreGoal(robot, text)
     for pairs in compared:
-        yield _beyond_its_interval(_COMPARED_ON, text, lead(pairs), len(pairs))
+        yield _beyond_its_interval(robot, text, lead(pairs), len(pairs))
 
 
 def _ends(group: Sequence[OnlineRecord]) -> list[tuple[RoundResult, RoundResult]]:

@@ -264,6 +264,7 @@ def test_goals_are_told_from_the_runs_that_are_kept(tmp_path: Path) -> None:
     assert ahead.measured.startswith("+10.5 [")
     assert found[umaze, "no run that explores ends below where it began"].words == "met"
     assert found[umaze, "ahead of rlpd by more than the interval"].words == "not run"
+    assert found["hopper", "ahead of exploit by more than the interval"].words == "not run"
     missing = found["hopper", "exploitation rises by more than its interval within 300 episodes"]
     assert missing.met is None
 
