@@ -17,7 +17,7 @@ Surprise = Literal["", "shortfall", "unlikely"]
 
 @dataclass(frozen=True, eq=False)
 class Situation:
-    """An episode so far, at a step whose action is just being decided.
+    """An episode so far, at a step whose action is no part of it yet.
 
     Attributes:
         step: index of that step.

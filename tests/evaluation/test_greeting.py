@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -29,20 +29,22 @@ def robot(ros_domain: int) -> Iterator[tuple[Node, SingleThreadedExecutor]]:
     context.try_shutdown()
 
 
-def test_a_greeting_whose_answer_is_lost_is_repeated(
-    ros_peer: RosPeer, robot: tuple[Node, SingleThreadedExecutor]
-) -> None:
+def greeted(
+    peer: RosPeer, robot: tuple[Node, SingleThreadedExecutor], *, lose_the_first: bool
+) -> tuple[Greeting, list[Any], Callable[[], bool]]:
+    """A greeting, the requests that reach the robot, and what spins the robot once."""
     node, executor = robot
     requests: list[Any] = []
 
     def answer(request: Any, response: Any) -> Any:
         requests.append(request)
-        if len(requests) == 1:
+        if lose_the_first and len(requests) == 1:
             raise InterruptedError  # rclpy sends no answer then
         return response
 
-    node.create_service(GetParameters, "robot/get_parameters", answer)
-    greeting = Greeting(ros_peer.node, "robot")
+    service = node.create_service(GetParameters, "robot/get_parameters", answer)
+    greeting = Greeting(peer.node, "robot")
+    peer.spin_until(lambda: peer.node.count_services(service.srv_name))
 
     def answered() -> bool:
         try:
@@ -51,6 +53,13 @@ def test_a_greeting_whose_answer_is_lost_is_repeated(
             assert not greeting.answered()
         return greeting.answered()
 
+    return greeting, requests, answered
+
+
+def test_a_greeting_whose_answer_is_lost_is_repeated(
+    ros_peer: RosPeer, robot: tuple[Node, SingleThreadedExecutor]
+) -> None:
+    greeting, requests, answered = greeted(ros_peer, robot, lose_the_first=True)
     ros_peer.spin_until(answered)
     assert len(requests) == 2
     assert not any(request.names for request in requests)
@@ -60,23 +69,9 @@ def test_a_greeting_whose_answer_is_lost_is_repeated(
 def test_a_node_that_is_there_but_does_not_spin_has_not_answered(
     ros_peer: RosPeer, robot: tuple[Node, SingleThreadedExecutor]
 ) -> None:
-    node, executor = robot
-    requests: list[Any] = []
-
-    def answer(request: Any, response: Any) -> Any:
-        requests.append(request)
-        return response
-
-    service = node.create_service(GetParameters, "robot/get_parameters", answer)
-    greeting = Greeting(ros_peer.node, "robot")
-    ros_peer.spin_until(lambda: ros_peer.node.count_services(service.srv_name))
+    greeting, requests, answered = greeted(ros_peer, robot, lose_the_first=False)
     for _ in range(5):
         assert not greeting.answered()
     assert not requests
-
-    def answered() -> bool:
-        executor.spin_once(timeout_sec=0.01)
-        return greeting.answered()
-
     ros_peer.spin_until(answered)
     greeting.close()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ from tests.nodes.support import (
     is_policy,
     write_checkpoint,
 )
-from tests.ros_support import RosPeer
+from tests.ros_support import RosPeer, RosProcess
 
 SOON = 60.0  # seconds
 
@@ -156,14 +157,26 @@ def test_the_bag_is_open_when_an_episode_is_ready(
         assert process.stop() == 0
 
 
+@contextmanager
+def waiting(
+    arm: Arm, client: Client, contract: Path, checkpoint: Path, folder: Path, **more: Any
+) -> Iterator[tuple[RosProcess, Path]]:
+    """A controller whose disk stands still until somebody writes to the gate, and the gate."""
+    gate = folder / waiting_controller.GATE
+    os.mkfifo(gate)
+    module = "tests.nodes.waiting_controller"
+    with connected(
+        arm, client, contract, checkpoint, folder / "buffer", module=module, **more
+    ) as process:
+        yield process, gate
+
+
 def test_a_disk_that_stands_still_does_not_keep_the_robot_waiting_for_ever(
     contract: Path, small_model: Path, tmp_path: Path, ros_peer: RosPeer
 ) -> None:
     arm, client = Arm(ros_peer), Client(ros_peer)
-    gate = tmp_path / waiting_controller.GATE
-    os.mkfifo(gate)
-    more = {"module": "tests.nodes.waiting_controller", "lock_step": True}
-    with connected(arm, client, contract, small_model, tmp_path / "buffer", **more) as process:
+    parts = (arm, client, contract, small_model)
+    with waiting(*parts, tmp_path, lock_step=True) as (process, gate):
         client.start()  # it is ready although nobody has opened the gate
         commands = [arm.step(number) for number in range(STEPS)]
         gate.open("w").close()
@@ -182,12 +195,7 @@ def test_until_the_first_observation_decisions_are_rehearsed_and_nothing_of_them
     contract: Path, small_model: Path, tmp_path: Path, ros_peer: RosPeer
 ) -> None:
     arm, client = Arm(ros_peer), Client(ros_peer)
-    gate = tmp_path / waiting_controller.GATE
-    os.mkfifo(gate)
-    module = "tests.nodes.waiting_controller"
-    with connected(
-        arm, client, contract, small_model, tmp_path / "buffer", module=module
-    ) as process:
+    with waiting(arm, client, contract, small_model, tmp_path) as (process, gate):
         assert process.output.count(waiting_controller.REHEARSED) == 0
         client.start()
         ros_peer.spin_until(lambda: process.output.count(waiting_controller.REHEARSED) > 30)

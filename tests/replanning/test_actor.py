@@ -140,19 +140,14 @@ def test_nobody_is_talked_to_between_an_observation_and_its_action() -> None:
 
 
 def test_a_situation_is_the_same_whenever_it_is_asked_for() -> None:
-    both = []
-    for at_once in (True, False):
-        adviser = Adviser(at_once=at_once)
-        config = CONFIG.model_copy(update={"rest": 100})
-        steps(make_actor(adviser, config), 1)
-        actor = make_actor(adviser, config)
-        steps(actor, 12)
-        both.append(adviser.asked[1:3])
-    for early, late in zip(*both, strict=True):
-        assert early.step == late.step
-        assert early.seed == late.seed
-        for name in ("observation", "observations"):
-            assert np.array_equal(getattr(early, name), getattr(late, name))
+    config = CONFIG.model_copy(update={"rest": 100})
+    early, late = Adviser(at_once=True), Adviser(at_once=False)
+    for adviser in (early, late):
+        steps(make_actor(adviser, config), 12)
+    for one, other in zip(early.asked, late.asked, strict=True):
+        assert one.step == one.seed == other.step == other.seed
+        assert np.array_equal(one.observation, other.observation)
+        assert np.array_equal(one.observations, other.observations)
 
 
 def test_without_rest_a_situation_right_after_a_change_may_change_the_plan_again() -> None:
