@@ -65,8 +65,10 @@ class Policy:
             raise RuntimeError("call follow(plan) before rehearse()")
         normalizer = self._normalizer
         observation = normalizer.normalize_observation(normalizer.observation_mean)
-        normalizer.denormalize_action(self._decoder.step(observation))
-        self._decoder.rewind()
+        try:
+            normalizer.denormalize_action(self._decoder.step(observation))
+        finally:  # a step that failed may have left half of itself behind
+            self._decoder.rewind()
 
     def warm_up(self) -> None:
         """Pay the one-time costs of the first decisions before the robot waits for them."""

@@ -65,3 +65,19 @@ def test_rehearsing_leaves_no_trace_and_needs_a_plan() -> None:
         policy.rehearse()
     again = [policy.act(observation) for observation in observations]
     assert np.array_equal(again, expected)
+
+
+def test_a_rehearsal_that_fails_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = untrained_checkpoint("hopper")
+    policy = checkpoint.make_policy()
+    observations = np.random.default_rng(0).normal(size=(5, 11))
+    plan = checkpoint.make_planner().plan("explore", 0)
+    policy.follow(plan)
+    expected = [policy.act(observation) for observation in observations]
+    policy.follow(plan)
+    with monkeypatch.context() as broken:
+        broken.setattr(policy._decoder._layers[-1], "step", None)
+        with pytest.raises(TypeError):
+            policy.rehearse()
+    again = [policy.act(observation) for observation in observations]
+    assert np.array_equal(again, expected)

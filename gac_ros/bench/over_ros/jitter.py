@@ -16,9 +16,9 @@ from gac_ros.bench.goals import SpeedGoal, at_most
 from gac_ros.bench.over_ros.late import LateTick, in_time_stood_still, late_ticks
 from gac_ros.bench.over_ros.latency import ECHO, REPLANNING_WITHOUT_PAUSE
 from gac_ros.bench.over_ros.machine import LoadMeter, MachineLoad, Stalls
-from gac_ros.bench.over_ros.rig import open_rig
+from gac_ros.bench.over_ros.rig import ControllerUnderTest, Rig, open_rig
 from gac_ros.bench.over_ros.stand import Exchanges
-from gac_ros.bench.over_ros.subject import make_subject
+from gac_ros.bench.over_ros.subject import Subject, make_subject
 from gac_ros.bench.over_ros.turns import turn_order
 from gac_ros.bench.over_ros.usage import RunQueue
 from gac_ros.bench.over_ros.validity import Answered, spoilt, spoilt_exchanges
@@ -169,6 +169,19 @@ def measure_jitter(
     return JitterReport(rate=RATE, jitters=found)
 
 
+def _start_planning(
+    rig: Rig, subject: Subject, episodes: Path, slowdown: float, device: str
+) -> ControllerUnderTest:
+    """A controller that plans without pause, each plan `slowdown` seconds longer."""
+    return rig.start_controller(
+        f"planner_{slowdown:g}".replace(".", "_"),
+        subject,
+        episodes,
+        device=device,
+        replanning={**REPLANNING_WITHOUT_PAUSE, "slowdown": slowdown},
+    )
+
+
 def measure_missed(
     folder: Path,
     *,
@@ -198,13 +211,7 @@ def measure_missed(
         logs = rig.start_witnesses()
         echo = rig.start_echo("decoded")
         controllers = {
-            name: rig.start_controller(
-                f"planner_{slowdown:g}".replace(".", "_"),
-                subject,
-                folder / "episodes",
-                device=device,
-                replanning={**REPLANNING_WITHOUT_PAUSE, "slowdown": slowdown},
-            )
+            name: _start_planning(rig, subject, folder / "episodes", slowdown, device)
             for name, slowdown in planners.items()
         }
 
