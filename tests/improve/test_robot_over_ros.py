@@ -69,12 +69,14 @@ def test_a_running_controller_is_collected_from_and_given_the_better_model(tmp_p
     _, result = read_rounds(out)
     assert result.collection is not None
     assert result.live is not None
-    assert result.episodes == 1 + TRIAL
     rows = {row.path.name: row for row in list_episodes(episodes)}
     (collected,) = list_episodes(out / "round-01" / "episodes")
     assert (collected.mode, collected.digest) == ("explore", rows[collected.path.name].digest)
     live = list_episodes(out / "round-01" / "live")
-    assert [row.mode for row in live] == ["exploit"] * TRIAL
+    # The controller goes on until the trainer looks, and some of what it does then exploits too.
+    assert len(live) >= TRIAL
+    assert {row.mode for row in live} == {"exploit"}
+    assert result.episodes == 1 + len(live)
     state = DeploymentFolder(out / "deployment").read()
     assert [entry.event for entry in state.log[:3]] == ["started", "offered", "taken"]
     assert [c.episode_id for c in state.comparisons] == [row.episode_id for row in live[:2]]

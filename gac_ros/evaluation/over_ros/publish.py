@@ -22,6 +22,9 @@ from gac_ros.ros_types import ros_class
 # Reliable publishers also reach best-effort subscriptions.
 _QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 _POLL = 0.02
+# A subscriber that a publisher knows of may not know of the publisher yet, and misses what is sent
+# until it does; it does not tell when. In seconds.
+_MATCHING = 0.5
 # Longest wait for the last messages to be confirmed, in seconds.
 _CONFIRMATION = 5.0
 
@@ -140,6 +143,7 @@ def wait_for_subscribers(publishers: dict[str, Any], patience: float) -> None:
     while True:
         silent = [topic for topic, p in publishers.items() if p.get_subscription_count() == 0]
         if not silent:
+            time.sleep(_MATCHING)
             return
         if time.monotonic() > deadline:
             raise TransportError(
