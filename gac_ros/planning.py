@@ -101,6 +101,7 @@ class Plan:
         target_return: the return asked for; None when exploiting.
         bursts: random actions that interrupt the plan; None without.
         step: the first step of the episode that follows it; above 0 when it was made anew.
+        from_known: whether its sampling started at a known plan; None where there was no choice.
     """
 
     z0: NDArray[np.float32]
@@ -111,6 +112,7 @@ class Plan:
     target_return: float | None = None
     bursts: Bursts | None = None
     step: int = 0
+    from_known: bool | None = None
 
     def to_json(self) -> str:
         """JSON that keeps every digit of z0 and z."""
@@ -242,7 +244,10 @@ class Planner:
         known = self._best_plans.to(start.device)
         share = torch.rand(1, generator=generator).item()
         rate = config.explore_bursts
-        if len(known) and share < config.explore_known_share:
+        from_known = None
+        if len(known) and config.explore_known_share > 0.0:
+            from_known = share < config.explore_known_share
+        if from_known:
             interrupted = (
                 torch.rand(1, generator=generator).item() < config.explore_interrupted_share
             )
@@ -257,7 +262,7 @@ class Planner:
         if config.explore_target is not None:
             target = min(target, config.explore_target)
         plan = self._finish(self.sample(1, target, 1.0, generator, start), "explore", target)
-        return replace(plan, bursts=self._bursts(rate, generator))
+        return replace(plan, bursts=self._bursts(rate, generator), from_known=from_known)
 
     def _bursts(self, rate: float, generator: torch.Generator) -> Bursts | None:
         length = self._model.config.episode_length

@@ -133,6 +133,7 @@ def test_exploration_around_known_plans_asks_for_more_than_their_value() -> None
     )
     known = planner._best_plans.flatten(1)[:, 0]
     plans = [planner.plan("explore", seed) for seed in range(30)]
+    assert {plan.from_known for plan in plans} == {True}
     raised = {round(float(value) + 0.5, 4) for value in known}
     targets = {round(plan.target_return, 4) for plan in plans if plan.target_return is not None}
     assert targets <= raised
@@ -150,5 +151,8 @@ def test_a_highest_target_holds_for_every_start_and_some_starts_are_new() -> Non
     planner = linear_planner(explore_raise=100.0, explore_target=1.0, explore_known_share=0.5)
     plans = [planner.plan("explore", seed) for seed in range(20)]
     assert {plan.target_return for plan in plans} == {1.0}
+    assert {plan.from_known for plan in plans} == {True, False}
+    anew = linear_planner(explore_raise=100.0, explore_target=1.0, explore_known_share=0.0)
+    assert anew.plan("explore", 0).from_known is None
     assert planner.plan("explore", 0).z0.tolist() == plans[0].z0.tolist()
     assert planner.plan("explore", 0, target_return=0.3).target_return == 0.3

@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gac_ros.errors import ConfigurationError
+from gac_ros.online.mixture import Mixture
 from gac_ros.online.target import Target, TargetConfig
 from gac_ros.planning import Mode, PlannerConfig
 from gac_ros.training.config import TrainingConfig
@@ -62,6 +63,8 @@ class OnlineConfig(BaseModel):
         interrupted_share: share of the plans around a known one that bursts interrupt.
         rests: share of all exploring plans, interrupted or not, once returns differ, that end at a
             random step, from which on the robot is let go: so it learns to stay where it has got.
+        adapt_shares: whether these three shares are only those of the first round, and then follow
+            what their episodes earned (`gac_ros.online.mixture`).
         explore_moves: Langevin moves of exploration's sampling. Many lead away from the known
             plan that they start at, and with it from what it can do.
         target: of exploration.
@@ -89,12 +92,18 @@ class OnlineConfig(BaseModel):
     known_bursts: float = Field(default=0.02, ge=0.0, le=1.0)
     interrupted_share: float = Field(default=0.5, ge=0.0, le=1.0)
     rests: float = Field(default=0.5, ge=0.0, le=1.0)
+    adapt_shares: bool = True
     explore_moves: int = Field(default=10, gt=0)
     target: TargetConfig = TargetConfig()
     initial: TrainingConfig = TrainingConfig()
     finetune: TrainingConfig = TrainingConfig(
         iterations=500, time_shift=0.5, best_plans=16, planner=PlannerConfig(consensus_size=4)
     )
+
+    @property
+    def mixture(self) -> Mixture:
+        """Shares of exploring plans in the first round."""
+        return Mixture(self.known_share, self.interrupted_share, self.rests)
 
     def rounds(self) -> list[int]:
         """Episodes of each round; the last one may be shorter."""
@@ -108,7 +117,7 @@ def round_sizes(episodes: int, each: int) -> list[int]:
 
 
 def collecting_planner(
-    config: OnlineConfig, planner: PlannerConfig, target: Target
+    config: OnlineConfig, planner: PlannerConfig, target: Target, mixture: Mixture
 ) -> tuple[Mode, PlannerConfig]:
     """Mode and settings of a planner that collects by this strategy.
 
@@ -116,27 +125,28 @@ def collecting_planner(
         config: names the strategy.
         planner: the checkpoint's own settings.
         target: for `explore`.
+        mixture: likewise.
     """
     strategy = config.collect
     if strategy == "explore":
-        return "explore", planner.model_copy(update=exploring_settings(config, target))
+        return "explore", planner.model_copy(update=exploring_settings(config, target, mixture))
     if strategy == "prior":
         sample = {"start": "prior", "candidates": 1, "exploit_steps": 0}
         return "exploit", planner.model_copy(update=sample)
     return strategy, planner
 
 
-def exploring_settings(config: OnlineConfig, target: Target) -> dict[str, float]:
+def exploring_settings(config: OnlineConfig, target: Target, mixture: Mixture) -> dict[str, float]:
     """What a planner that explores has to know beside a checkpoint's own settings."""
     return {
         "explore_raise": target.increment,
         "explore_target": target.highest,
         # While every return is the same, no plan is known to be better than another.
-        "explore_known_share": config.known_share if target.increment > 0.0 else 0.0,
+        "explore_known_share": mixture.known if target.increment > 0.0 else 0.0,
         "explore_bursts": config.bursts,
         "explore_known_bursts": config.known_bursts,
-        "explore_interrupted_share": config.interrupted_share,
-        "explore_rest_share": config.rests if target.increment > 0.0 else 0.0,
+        "explore_interrupted_share": mixture.interrupted,
+        "explore_rest_share": mixture.rests if target.increment > 0.0 else 0.0,
         "langevin_steps": config.explore_moves,
     }
 

@@ -19,6 +19,7 @@ from gac_ros.episode import Episode
 from gac_ros.errors import EpisodeError
 from gac_ros.online.credit import step_credit
 from gac_ros.online.merit import merits
+from gac_ros.online.mixture import Ingredients, Trial
 
 # Merit above which an episode's plan is kept.
 _PROVEN = 0.5
@@ -62,6 +63,7 @@ class Experience:
         interrupted: likewise, of those whose plan bursts of random actions or a rest interrupted:
             what explains them is near that plan, but not known.
         targets: y+ by episode id, of the episodes whose plan had one.
+        trials: of exploring plans, each with its merit among the episodes it was collected with.
     """
 
     def __init__(self, embodiment: Embodiment, initial_bags: Sequence[Path]) -> None:
@@ -72,6 +74,7 @@ class Experience:
         self.plans: dict[str, Tensor] = {}
         self.interrupted: dict[str, Tensor] = {}
         self.targets: dict[str, float] = {}
+        self.trials: list[Trial] = []
         if initial_bags:
             self._add(EpisodeBuffer.open(initial_bags, embodiment=embodiment))
         self.offline = len(self._ids)
@@ -97,7 +100,7 @@ class Experience:
                 "scoring function in the embodiment"
             )
         self._add(buffer)
-        for episode in episodes:
+        for episode, merit in zip(episodes, _merits(episodes), strict=True):
             metadata = episode.metadata
             assert metadata is not None
             plan = read_plan(folder / metadata.episode_id)
@@ -107,6 +110,9 @@ class Experience:
             where[metadata.episode_id] = torch.tensor(plan["z0"], dtype=torch.float32)
             if plan.get("target_return") is not None:
                 self.targets[metadata.episode_id] = float(plan["target_return"])
+            made = Ingredients.of(plan)
+            if made is not None:
+                self.trials.append(Trial(made, float(merit)))
         return episodes
 
     def _add(self, buffer: EpisodeBuffer) -> None:
@@ -140,9 +146,7 @@ class Experience:
 
     def merit(self) -> NDArray[np.float64]:
         """How well each episode went for where it began (N,), see `gac_ros.online.merit`."""
-        starts = np.stack([episode.observations[0] for episode in self._episodes])
-        scale = starts.std(axis=0)
-        return merits(starts / np.where(scale > 0.0, scale, 1.0), np.array(self.returns))
+        return _merits(self._episodes)
 
     def credit(self) -> list[NDArray[np.float64]]:
         """Of the steps of each episode (T,), see `gac_ros.online.credit`."""
@@ -164,6 +168,13 @@ class Experience:
         factors = np.full(len(self._ids), (1.0 - online_share) / self.offline)
         factors[self.offline :] = online_share / online
         return factors
+
+
+def _merits(episodes: Sequence[Episode]) -> NDArray[np.float64]:
+    starts = np.stack([episode.observations[0] for episode in episodes])
+    scale = starts.std(axis=0)
+    returns = [e.episode_return for e in episodes if e.episode_return is not None]
+    return merits(starts / np.where(scale > 0.0, scale, 1.0), np.array(returns))
 
 
 def _ordered(buffer: EpisodeBuffer, seeds: Sequence[int], folder: Path) -> list[Episode]:

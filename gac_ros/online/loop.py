@@ -19,7 +19,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,7 @@ from gac_ros.lineage import Score, add_score
 from gac_ros.online.config import collecting_planner, exploring_settings
 from gac_ros.online.experience import Experience, recorded_seeds
 from gac_ros.online.gate import GateResult, note_gate
+from gac_ros.online.mixture import Mixture, adapt
 from gac_ros.online.plans import PlanTrials, candidate_plans, following, rank_plans, trial_count
 from gac_ros.online.request import (
     Collect,
@@ -261,12 +262,13 @@ class _Run:
         """Have the round's episodes recorded that are not there yet."""
         name, folder = f"round {number}: collecting", self._episodes(number)
         seeds = self._seeds(number, count)
+        mixture = self._mixture()
         with self._timed("collect"):
             if self._elsewhere is not None:
-                settings = exploring_settings(self._config, target)
+                settings = exploring_settings(self._config, target, mixture)
                 self._elsewhere.collect(name, folder, count, settings)
             else:
-                mode, path = self._collector(number, acts, target)
+                mode, path = self._collector(number, acts, target, mixture)
                 done = recorded_seeds(folder, self._embodiment)
                 missing = [seed for seed in seeds or () if seed not in done]
                 request = self._stages.evaluation(path, self._folder(number))
@@ -285,12 +287,20 @@ class _Run:
             increment=target.increment,
             reach=target.reach,
             reached_share=float(np.mean(np.array(returns) >= np.array(targets))),
+            shares=asdict(mixture) if self._config.collect == "explore" else None,
         )
 
-    def _collector(self, number: int, acts: Path, target: Target) -> tuple[Mode, Path]:
+    def _mixture(self) -> Mixture:
+        """What exploring plans are made of in the coming round."""
+        first = self._config.mixture
+        return adapt(first, self._experience.trials) if self._config.adapt_shares else first
+
+    def _collector(
+        self, number: int, acts: Path, target: Target, mixture: Mixture
+    ) -> tuple[Mode, Path]:
         """Who acts with the planner that collects, as a checkpoint that nodes can load."""
         checkpoint = load_checkpoint(acts)
-        mode, planner = collecting_planner(self._config, checkpoint.planner, target)
+        mode, planner = collecting_planner(self._config, checkpoint.planner, target, mixture)
         path = self._folder(number) / "collector"
         if not path.exists():
             save_checkpoint(checkpoint.with_planner(planner), path)

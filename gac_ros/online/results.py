@@ -69,6 +69,7 @@ class Collection(_Record):
         increment: delta-y.
         reach: c, delta-y in standard deviations.
         reached_share: share of episodes that reached their y+.
+        shares: of what exploring plans were made of (`Mixture`); None where plans did not explore.
     """
 
     returns: list[float]
@@ -79,6 +80,7 @@ class Collection(_Record):
     increment: float | None = None
     reach: float | None = None
     reached_share: float | None = None
+    shares: dict[str, float] | None = None
 
 
 class LiveResult(_Record):

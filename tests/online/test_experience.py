@@ -9,10 +9,13 @@ import pytest
 import torch
 
 from gac_ros.buffer.summary import list_episodes
+from gac_ros.checkpoint import save_checkpoint
 from gac_ros.embodiment import find_embodiment
 from gac_ros.errors import EpisodeError
 from gac_ros.evaluation.collect import CollectionRequest, collect
 from gac_ros.online.experience import Experience, choose_bags
+from gac_ros.planning import PlannerConfig
+from tests.toy import untrained_checkpoint
 
 ROBOT = "pointmaze_umaze"
 
@@ -63,6 +66,32 @@ def test_only_plans_of_episodes_above_most_are_proven(episodes: Path) -> None:
     assert set(proven) == {name for name, value in returns.items() if value > median}
     assert 0 < len(proven) < len(plans)
     assert all(proven[name] is plans[name] for name in proven)
+
+
+def test_exploring_episodes_are_trials_of_what_their_plans_were_made_of(tmp_path: Path) -> None:
+    checkpoint = untrained_checkpoint(ROBOT)
+    plans = PlannerConfig(
+        explore_raise=0.0,
+        explore_known_share=0.7,
+        explore_bursts=0.1,
+        explore_rest_share=0.5,
+        langevin_steps=1,
+    )
+    first = save_checkpoint(checkpoint.with_planner(plans), tmp_path / "checkpoint")
+    experience = Experience(find_embodiment(ROBOT), [])
+    for mode in ("explore", "exploit"):
+        collect(
+            CollectionRequest(ROBOT, "checkpoint", 6, tmp_path / mode, checkpoint=first, mode=mode)
+        )
+        experience.add_collected(tmp_path / mode)
+    made = [trial.ingredients for trial in experience.trials]
+    assert len(made) == 12
+    # The plans that start anew are those that bursts interrupt here.
+    assert {entry.known for entry in made} == {True, False}
+    assert all(entry.interrupted is not entry.known for entry in made)
+    assert {entry.rested for entry in made} == {True, False}
+    # Every return of an untrained model is the same.
+    assert {trial.merit for trial in experience.trials} == {0.0}
 
 
 def test_the_online_share_is_a_share_of_the_draws(episodes: Path, tmp_path: Path) -> None:

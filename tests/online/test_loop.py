@@ -15,6 +15,7 @@ from gac_ros.evaluation.seeds import episode_seed
 from gac_ros.lineage import read_forest
 from gac_ros.online.config import OnlineConfig, Strategy, collecting_planner
 from gac_ros.online.loop import run_online
+from gac_ros.online.mixture import Mixture
 from gac_ros.online.plot import plot_runs, read_rounds
 from gac_ros.online.results import LiveResult, RoundResult
 from gac_ros.online.target import Target
@@ -53,6 +54,9 @@ def test_a_run_collects_fine_tunes_and_reports_each_round(
     assert sorted(row.mode for row in recorded) == ["explore", "explore"]
     content = json.loads((out / "results.json").read_text())
     assert content["run"]["config"]["collect"] == "explore"
+    first = rounds[1].collection
+    assert first is not None
+    assert first.shares == {"known": 0.75, "interrupted": 0.5, "rests": 0.5}
     assert len(content["rounds"][1]["collection"]["returns"]) == 2
 
 
@@ -130,6 +134,7 @@ def test_a_run_killed_at_any_stage_ends_as_an_uninterrupted_one(
 
 
 AIM = Target(increment=3.0, highest=7.0, median=0.0, reach=1.0)
+SHARES = Mixture(known=0.6, interrupted=0.3, rests=0.2)
 
 
 class WentBack:
@@ -172,17 +177,19 @@ def test_after_the_robot_went_back_the_run_counts_on_who_acts(data: Path, tmp_pa
 @pytest.mark.parametrize("strategy", ["exploit", "prior", "posterior"])
 def test_only_exploration_is_given_a_target(strategy: Strategy) -> None:
     mode, planner = collecting_planner(
-        CONFIG.model_copy(update={"collect": strategy}), PlannerConfig(), AIM
+        CONFIG.model_copy(update={"collect": strategy}), PlannerConfig(), AIM, SHARES
     )
     assert mode == ("posterior" if strategy == "posterior" else "exploit")
     assert planner.explore_raise is planner.explore_target is None
-    mode, planner = collecting_planner(OnlineConfig(), PlannerConfig(), AIM)
+    mode, planner = collecting_planner(OnlineConfig(), PlannerConfig(), AIM, SHARES)
     assert (mode, planner.explore_raise, planner.explore_target) == ("explore", 3.0, 7.0)
+    assert (planner.explore_known_share, planner.explore_rest_share) == (0.6, 0.2)
 
 
 def test_prior_plans_are_samples_of_the_prior() -> None:
     checkpoint = untrained_checkpoint(ROBOT)
-    mode, planner = collecting_planner(OnlineConfig(collect="prior"), checkpoint.planner, AIM)
+    config = OnlineConfig(collect="prior")
+    mode, planner = collecting_planner(config, checkpoint.planner, AIM, SHARES)
     sampler = checkpoint.make_planner(**planner.model_dump())
     assert (sampler.plan(mode, 0).z0 != sampler.plan(mode, 1).z0).all()
 
