@@ -81,7 +81,7 @@ def test_exploring_episodes_are_trials_of_what_their_plans_were_made_of(tmp_path
     experience = Experience(find_embodiment(ROBOT), [])
     for mode in ("explore", "exploit"):
         collect(
-            CollectionRequest(ROBOT, "checkpoint", 6, tmp_path / mode, checkpoint=first, mode=mode)
+            CollectionRequest(ROBOT, "checkpoint", 12, tmp_path / mode, checkpoint=first, mode=mode)
         )
         experience.add_collected(tmp_path / mode)
     made = [trial.ingredients for trial in experience.trials]
