@@ -84,7 +84,9 @@ class Pilot:
         A policy that fails is told and answered when it is asked in earnest.
         """
         with suppress(Exception):
+            self._loop.problem(time.monotonic())
             self._robot.actor.rehearse()
+            self._link.rehearse()
 
     def forget(self) -> None:
         """Forget what was heard and decided."""

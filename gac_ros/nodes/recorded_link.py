@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
 
-from numpy import float64
+from numpy import float64, zeros
 from numpy.typing import NDArray
 
 from gac_ros.action import ActionEncoder
@@ -68,6 +68,7 @@ class RecordedLink:
         self._directory = directory
         self._ros_time = ros_time
         self._actions = ActionEncoder(embodiment)
+        self._nothing = zeros(embodiment.action_size)
         self._decisions = Template(float64_multi_array([0.0] * 4), lambda message: message.data)
         self._recording = False
         # Taken out one by one: the guardian's thread may add to it meanwhile.
@@ -144,6 +145,11 @@ class RecordedLink:
         sent = time.monotonic()
         self._record(self._embodiment.action.topic, data)
         return sent
+
+    def rehearse(self) -> None:
+        """Write a command and what is told of it, and send neither; see `Policy.rehearse`."""
+        self._actions.encode(self._nothing, self._ros_time() if self._actions.stamped else 0)
+        self._decisions.fill([0.0] * 4)
 
     def send_decision(self, decision: Decision, latency: float) -> None:
         """Publish and record what is known of the command just sent."""

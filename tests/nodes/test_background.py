@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -25,4 +26,5 @@ def test_they_give_up_a_real_time_priority() -> None:
     )
     if "not permitted" in done.stderr:
         pytest.skip("needs the right to a real-time priority")
-    assert done.stdout.split() == ["True", "10"], done.stderr
+    niceness = min(19, os.nice(0) + 10)
+    assert done.stdout.split() == ["True", str(niceness)], done.stderr
