@@ -293,7 +293,11 @@ class _Run:
     def _mixture(self) -> Mixture:
         """What exploring plans are made of in the coming round."""
         first = self._config.mixture
-        return adapt(first, self._experience.trials) if self._config.adapt_shares else first
+        if not self._config.adapt_shares or not self._experience.trials:
+            return first
+        mixture = adapt(first, self._experience.trials)
+        self._watch.say(mixture.words)
+        return mixture
 
     def _collector(
         self, number: int, acts: Path, target: Target, mixture: Mixture

@@ -69,6 +69,14 @@ class Mixture:
     interrupted: float
     rests: float
 
+    @property
+    def words(self) -> str:
+        """For a person."""
+        return (
+            f"{self.known:.0%} of the exploring plans start at a known one, {self.interrupted:.0%} "
+            f"of those are interrupted, {self.rests:.0%} of all end at rest"
+        )
+
 
 def adapt(first: Mixture, trials: Sequence[Trial]) -> Mixture:
     """The shares of the coming round.
