@@ -262,7 +262,7 @@ class _Run:
         """Have the round's episodes recorded that are not there yet."""
         name, folder = f"round {number}: collecting", self._episodes(number)
         seeds = self._seeds(number, count)
-        mixture = self._mixture()
+        mixture = self._mixture(number)
         with self._timed("collect"):
             if self._elsewhere is not None:
                 settings = exploring_settings(self._config, target, mixture)
@@ -290,13 +290,13 @@ class _Run:
             shares=asdict(mixture) if self._config.collect == "explore" else None,
         )
 
-    def _mixture(self) -> Mixture:
-        """What exploring plans are made of in the coming round."""
+    def _mixture(self, number: int) -> Mixture:
+        """What a round's exploring plans are made of."""
         first = self._config.mixture
         if not self._config.adapt_shares or not self._experience.trials:
             return first
         mixture = adapt(first, self._experience.trials)
-        self._watch.say(mixture.words)
+        self._watch.say(f"round {number}: {mixture.words}")
         return mixture
 
     def _collector(
