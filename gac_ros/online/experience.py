@@ -63,7 +63,7 @@ class Experience:
         interrupted: likewise, of those whose plan bursts of random actions or a rest interrupted:
             what explains them is near that plan, but not known.
         targets: y+ by episode id, of the episodes whose plan had one.
-        trials: of exploring plans, each with its merit among the episodes it was collected with.
+        trials: of exploring plans.
     """
 
     def __init__(self, embodiment: Embodiment, initial_bags: Sequence[Path]) -> None:
@@ -112,7 +112,7 @@ class Experience:
                 self.targets[metadata.episode_id] = float(plan["target_return"])
             made = Ingredients.of(plan)
             if made is not None:
-                self.trials.append(Trial(made, float(merit)))
+                self.trials.append(Trial(made, best=bool(merit == 1.0)))
         return episodes
 
     def _add(self, buffer: EpisodeBuffer) -> None:

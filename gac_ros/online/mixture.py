@@ -3,18 +3,20 @@
 Bursts and rests find what no plan leads to, and ruin what a plan is good for: on a maze they are
 how the robot first comes to its goal and stays there, a walking robot they only make fall. So after
 each round the share of the plans that have an ingredient follows how often episodes with it, and
-without it, were among the best of those that began alike.
+without it, were the best of those that began alike. Not how well they went on average: most of what
+explores fails, and is worth it for the few that do not.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-# Merit from which on an episode is among the best: as many reach it as should reach their target.
-_AMONG_BEST = 0.8
-# Episodes of the overall rate that are added to either side, so that few say little.
+# Standard errors by which the two rates must differ: chance moves no share.
+_CERTAIN = 2.0
+# Episodes of the overall rate that are added to either side, so that none is no proof of never.
 _PRIOR_EPISODES = 5.0
 # Neither side of an ingredient dies out, as what it is good for may change.
 _LEAST = 0.1
@@ -49,10 +51,15 @@ class Ingredients:
 
 @dataclass(frozen=True)
 class Trial:
-    """An exploring episode: what its plan was made of, and its merit in its round."""
+    """An exploring episode.
+
+    Attributes:
+        ingredients: what its plan was made of.
+        best: whether no episode of its round that began alike had as high a return.
+    """
 
     ingredients: Ingredients
-    merit: float
+    best: bool
 
 
 @dataclass(frozen=True)
@@ -81,9 +88,9 @@ class Mixture:
 def adapt(first: Mixture, trials: Sequence[Trial]) -> Mixture:
     """The shares of the coming round.
 
-    The odds of an ingredient are those it began with times the ratio of the rates at which episodes
-    with it and without it were among the best; it neither dies out nor becomes the only one, unless
-    it began so.
+    Where the rates at which episodes with an ingredient and without it were the best differ by more
+    than two standard errors, its odds are those it began with times the ratio of the rates; else it
+    keeps its first share. It neither dies out nor becomes the only one, unless it began so.
 
     Args:
         first: shares of the first round.
@@ -98,20 +105,19 @@ def adapt(first: Mixture, trials: Sequence[Trial]) -> Mixture:
 
 
 def _share(first: float, trials: Sequence[Trial], has: Callable[[Ingredients], bool]) -> float:
-    if not trials or first in (0.0, 1.0):
+    with_it = [trial.best for trial in trials if has(trial.ingredients)]
+    without = [trial.best for trial in trials if not has(trial.ingredients)]
+    if first in (0.0, 1.0) or not with_it or not without:
         return first
-    overall = _rate(trials, 0.0)
-    if overall == 0.0:
+    overall = sum(trial.best for trial in trials) / len(trials)
+    error = math.sqrt(overall * (1.0 - overall) * (1.0 / len(with_it) + 1.0 / len(without)))
+    difference = sum(with_it) / len(with_it) - sum(without) / len(without)
+    if abs(difference) <= _CERTAIN * error:
         return first
-    ratio = _rate([trial for trial in trials if has(trial.ingredients)], overall)
-    ratio /= _rate([trial for trial in trials if not has(trial.ingredients)], overall)
-    odds = first / (1.0 - first) * ratio
+    odds = first / (1.0 - first) * _rate(with_it, overall) / _rate(without, overall)
     least, most = min(first, _LEAST), max(first, 1.0 - _LEAST)
     return min(max(odds / (1.0 + odds), least), most)
 
 
-def _rate(trials: Sequence[Trial], overall: float) -> float:
-    best = sum(trial.merit >= _AMONG_BEST for trial in trials)
-    if overall == 0.0:
-        return best / len(trials)
-    return (best + _PRIOR_EPISODES * overall) / (len(trials) + _PRIOR_EPISODES)
+def _rate(best: Sequence[bool], overall: float) -> float:
+    return (sum(best) + _PRIOR_EPISODES * overall) / (len(best) + _PRIOR_EPISODES)
