@@ -15,6 +15,13 @@ from gac_ros.online.results import RoundResult
 
 Interval = tuple[float, float]
 
+# Settings in which strategies that are compared may differ: what is compared, and what only
+# exploration uses.
+_MAY_DIFFER = {
+    *("collect", "episodes", "target", "known_share", "interrupted_share", "rests"),
+    *("adapt_shares", "bursts", "known_bursts", "explore_moves"),
+}
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -123,7 +130,7 @@ def _comparable(one: OnlineRecord, other: OnlineRecord) -> bool:
         return _circumstances(one) == _circumstances(other) and one.data in (None, other.data)
 
     def begin(record: OnlineRecord) -> tuple[Any, ...]:
-        config = {k: v for k, v in record.config.items() if k not in ("collect", "episodes")}
+        config = {k: v for k, v in record.config.items() if k not in _MAY_DIFFER}
         return record.seed, record.rounds[0].incumbent_digest, config
 
     return begin(one) == begin(other)
