@@ -50,6 +50,7 @@ class LptTrainer:
         seed: of weights, chains, batches and noise.
         action_tokens: LPT's own layout, a token for each state and one for each action; without
             it, only states, as this package's models have them.
+        device: where the model and the chains live; None is the CPU.
     """
 
     def __init__(
@@ -60,21 +61,24 @@ class LptTrainer:
         *,
         seed: int,
         action_tokens: bool,
+        device: torch.device | None = None,
     ) -> None:
         self._config = config
+        self._device = device or torch.device("cpu")
         normalizer = Normalizer.fit(buffer.episodes, embodiment.action_low, embodiment.action_high)
         self._episodes = buffer.normalized(normalizer)
         self._lengths = buffer.lengths
-        self._returns = torch.from_numpy(self._episodes.returns.astype(np.float32))
+        self._returns = torch.from_numpy(self._episodes.returns.astype(np.float32)).to(self._device)
         self._rng = np.random.default_rng(seed)
         self._noise = torch.Generator().manual_seed(seed)
         layout = {"context": CONTEXT, "action_tokens": action_tokens}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.model = GacModel(config.model_for(embodiment).model_copy(update=layout))
+        self.model.to(self._device)
         model = self.model.config
         shape = (len(buffer), model.plan_tokens, model.plan_token_size)
-        self.chains = torch.randn(shape, generator=self._noise)
+        self.chains = torch.randn(shape, generator=self._noise).to(self._device)
         self._optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
@@ -83,7 +87,7 @@ class LptTrainer:
         """One iteration: Langevin passes over the whole trajectories, then a weights pass."""
         count = min(self._config.batch_episodes, len(self._lengths))
         indices = self._rng.choice(len(self._lengths), size=count, replace=False)
-        rows = torch.from_numpy(indices)
+        rows = torch.from_numpy(indices).to(self._device)
         trajectories = self.trajectories(indices)
         y = self._returns[rows]
 
@@ -112,7 +116,7 @@ class LptTrainer:
             trajectories.observations,
             trajectories.previous_actions,
             trajectories.steps,
-            torch.ones(1, trajectories.steps.shape[1], dtype=torch.bool),
+            torch.ones_like(trajectories.steps[:1], dtype=torch.bool),
         )
         error = (trajectories.actions - mean) / self.model.config.action_std
         log_actions = (-0.5 * error.square().sum(-1) * trajectories.scored).sum(-1)
@@ -124,7 +128,7 @@ class LptTrainer:
         first = np.zeros((len(indices), 1), dtype=np.int64)
         whole = self._episodes.windows(indices, first, burn_in=0, length=longest)
         observations, actions, steps, scored = (
-            torch.from_numpy(array[:, 0])
+            torch.from_numpy(array[:, 0]).to(self._device)
             for array in (whole.observations, whole.actions, whole.steps, whole.scored)
         )
         previous = torch.zeros_like(actions)

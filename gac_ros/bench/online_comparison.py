@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,7 +122,8 @@ def lead(pairs: Sequence[Pair]) -> Difference | None:
 
 def but_for_the_seed(record: OnlineRecord) -> tuple[str, ...]:
     """What runs have in common that differ in their seed alone."""
-    return str(record.robot), str(record.data), json.dumps(record.config, sort_keys=True)
+    config = json.dumps(_switched_on(record.config), sort_keys=True)
+    return str(record.robot), str(record.data), config
 
 
 def _comparable(one: OnlineRecord, other: OnlineRecord) -> bool:
@@ -131,9 +132,15 @@ def _comparable(one: OnlineRecord, other: OnlineRecord) -> bool:
 
     def begin(record: OnlineRecord) -> tuple[Any, ...]:
         config = {k: v for k, v in record.config.items() if k not in _MAY_DIFFER}
-        return record.seed, record.rounds[0].incumbent_digest, config
+        return record.seed, record.rounds[0].incumbent_digest, _switched_on(config)
 
     return begin(one) == begin(other)
+
+
+def _switched_on(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without those that are off (0, false, null): runs of before they were known."""
+    every = {k: _switched_on(v) if isinstance(v, Mapping) else v for k, v in config.items()}
+    return {key: value for key, value in every.items() if value or isinstance(value, dict)}
 
 
 def _circumstances(record: OnlineRecord) -> tuple[Any, ...]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from pydantic import BaseModel, ConfigDict
 from torch.profiler import ProfilerActivity, profile
 
@@ -21,10 +22,18 @@ from gac_ros.training.config import TrainingConfig
 from gac_ros.training.trainer import Trainer
 
 OURS = "this package"
+# Other ways to run its step, and the settings that switch them on.
+WAYS = {
+    "bfloat16": {"bfloat16": True},
+    "compiled": {"compile": True},
+    "compiled_bfloat16": {"bfloat16": True, "compile": True},
+}
 LPT = "LPT's step, states only"
 LPT_INTERLEAVED = "LPT's step, states and actions"
 WANTED_RATIO = 20.0
 WANTED_GROWTH = 1.0  # percent
+
+CPU = torch.device("cpu")
 
 _EPISODES = 64
 _FALLING = ("hopper", "walker2d")  # their episodes end early
@@ -84,9 +93,10 @@ class RobotSpeed(_Frozen):
         episode_steps: mean and largest length of the episodes.
         batch_episodes: B.
         steps: each implementation; this package's is the first.
-        ratios: processor time of an episode against this package's, by the other's name, in rounds
-            side by side. On one thread and an idle machine that is the ratio of episodes a second;
-            on a busy one it stays so, while the wall clock tells who had the processor.
+        ratios: processor time of an episode (wall-clock time where the CPU is not the device)
+            against this package's, by the other's name, in rounds side by side. On one thread and
+            an idle machine that is the ratio of episodes a second; on a busy one it stays so, while
+            the wall clock tells who had the processor.
         profile: where this package's iteration spends its time.
     """
 
@@ -157,6 +167,8 @@ def measure_robot(
     config: TrainingConfig,
     *,
     repeats: int,
+    ways: Sequence[str] = (),
+    device: torch.device = CPU,
     profiled: int = 20,
     on_round: Callable[[], None] = lambda: None,
 ) -> RobotSpeed:
@@ -167,18 +179,27 @@ def measure_robot(
         buffer: its episodes.
         config: of the training; LPT's step takes the model's sizes and the batch from it.
         repeats: rounds; in each, every implementation runs for a second or one step.
+        ways: of `WAYS`, measured as well; they compile before the first round.
+        device: where all of them run.
         profiled: steps to say where the time goes.
         on_round: told of every finished round.
     """
-    trainer = Trainer(buffer, embodiment, config, seed=0)
-    longest = int(buffer.lengths.max())
+    trainer = Trainer(buffer, embodiment, config, seed=0, device=device)
     steps: dict[str, Callable[[], object]] = {OURS: trainer.step}
+    for way in ways:
+        changed = config.model_copy(update=WAYS[way])
+        other = Trainer(buffer, embodiment, changed, seed=0, device=device)
+        steps[f"{OURS}, {way.replace('_', ' ')}"] = other.step
+    for step in steps.values():
+        for _ in range(_WARM_UP):
+            step()
+    longest = int(buffer.lengths.max())
     for name, action_tokens in ((LPT, False), (LPT_INTERLEAVED, True)):
         if not action_tokens or 2 * longest <= _MOST_TOKENS:
-            lpt = LptTrainer(buffer, embodiment, config, seed=0, action_tokens=action_tokens)
+            lpt = LptTrainer(
+                buffer, embodiment, config, seed=0, action_tokens=action_tokens, device=device
+            )
             steps[name] = lpt.step
-    for _ in range(_WARM_UP):
-        trainer.step()
     wall: dict[str, list[float]] = {name: [] for name in steps}
     processor: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(repeats):
@@ -188,6 +209,8 @@ def measure_robot(
             processor[name].append(processor_seconds)
         on_round()
     batch = min(config.batch_episodes, len(buffer))
+    # While another device computes, the processor's time says little.
+    compared = processor if device.type == "cpu" else wall
     speeds = [
         StepSpeed(
             name=name,
@@ -204,7 +227,7 @@ def measure_robot(
         batch_episodes=batch,
         steps=speeds,
         ratios={
-            name: Spread.of(np.array(processor[name]) / np.array(processor[OURS]))
+            name: Spread.of(np.array(compared[name]) / np.array(compared[OURS]))
             for name in steps
             if name != OURS
         },
@@ -262,10 +285,11 @@ def measure_memory(
     config: TrainingConfig,
     *,
     iterations: int,
+    device: torch.device = CPU,
     on_step: Callable[[], None] = lambda: None,
 ) -> MemoryUse:
     """Resident memory of this process while it trains."""
-    trainer = Trainer(buffer, embodiment, config, seed=0)
+    trainer = Trainer(buffer, embodiment, config, seed=0, device=device)
     every = max(1, iterations // _MEMORY_SAMPLES)
     samples = []
     for iteration in range(1, iterations + 1):

@@ -11,7 +11,7 @@ from gac_ros.bench.control_tables import goal_table
 from gac_ros.bench.goals import SpeedGoal, damaged_measurement, measurement_origin, read_measurement
 from gac_ros.bench.markdown import markdown_table
 from gac_ros.bench.spread import Spread
-from gac_ros.bench.training import MemoryUse, RobotSpeed
+from gac_ros.bench.training import OURS, MemoryUse, RobotSpeed
 
 _HEAD = """\
 ## Training at speed
@@ -22,9 +22,12 @@ for the weights) with the same layers and sizes, in turns within one run, median
 rounds. The ratio is of processor time an episode. The rounds are few ({rounds}), and the episodes
 are random numbers of a robot's sizes and lengths (a robot that falls: from a tenth of the full
 length upwards): a step takes as long whatever they say.
-
-The training step runs in single precision and is not compiled: bf16 and `torch.compile` for it were
-not built, as no GPU was at hand.
+"""
+_WAYS = """\
+By default the training step runs in single precision and is not compiled. "bfloat16" and
+"compiled" are the step with `bfloat16: true` and `compile: true` (`torch.compile`, which takes a
+minute or more before the first step, not counted here); a ratio below 1 means that it takes less
+time than the default. They are meant for a GPU (`gac bench training --device cuda`).
 """
 
 
@@ -47,7 +50,12 @@ def training_section(path: Path) -> Iterator[str]:
     rounds = robots[0].steps[0].seconds.count
     yield from _HEAD.format(rounds=rounds).splitlines()
     yield ""
-    yield f"{measurement_origin(path, content)} {threads} thread{'s' if threads > 1 else ''}."
+    if any(step.name.startswith(f"{OURS}, ") for robot in robots for step in robot.steps):
+        yield from _WAYS.splitlines()
+        yield ""
+    device = content.get("device", "cpu")
+    where = f"{threads} thread{'s' if threads > 1 else ''}" if device == "cpu" else device
+    yield f"{measurement_origin(path, content)} {where}."
     yield ""
     table = goal_table(goals)
     yield from markdown_table(table.columns, table.rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +25,25 @@ Repeats = Annotated[
 MemoryIterations = Annotated[
     int, typer.Option("--memory-iterations", min=8, help="Length of the run for the memory.")
 ]
+
+
+class Way(str, Enum):
+    """Other ways to run this package's step."""
+
+    BFLOAT16 = "bfloat16"
+    COMPILED = "compiled"
+    BOTH = "compiled_bfloat16"
+
+
+Also = Annotated[
+    list[Way] | None,
+    typer.Option(
+        "--also",
+        help="A way to run this package's step that is measured as well; may be given several "
+        "times. Compiling takes a minute or more for each robot.",
+    ),
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")]
 
 
@@ -32,7 +52,9 @@ def training(
     config: ConfigFile = None,
     repeats: Repeats = 5,
     memory_iterations: MemoryIterations = 1000,
+    also: Also = None,
     threads: Threads = 1,
+    device: Device = "cpu",
     json_file: JsonFile = None,
 ) -> None:
     """Measure training: episodes a second against LPT's step, where time goes, and memory.
@@ -46,19 +68,31 @@ def training(
     import torch
 
     from gac_ros.bench.training import measure_memory, measure_robot, sized_episodes
+    from gac_ros.checkpoint import resolve_device
     from gac_ros.training.config import TrainingConfig, load_training_config
 
     torch.set_num_threads(threads)
     settings = TrainingConfig() if config is None else load_training_config(config)
+    where = resolve_device(device)
     data = [sized_episodes(robot) for robot in robots]
     # First, before LPT's matrices have come and gone.
     with counted_progress(memory_iterations, "memory, iterations") as advance:
-        memory = measure_memory(*data[0], settings, iterations=memory_iterations, on_step=advance)
+        memory = measure_memory(
+            *data[0], settings, iterations=memory_iterations, device=where, on_step=advance
+        )
     speeds = []
     for embodiment, buffer in data:
         with counted_progress(repeats, f"{embodiment.name}, rounds") as advance:
             speeds.append(
-                measure_robot(embodiment, buffer, settings, repeats=repeats, on_round=advance)
+                measure_robot(
+                    embodiment,
+                    buffer,
+                    settings,
+                    repeats=repeats,
+                    ways=[way.value for way in also or ()],
+                    device=where,
+                    on_round=advance,
+                )
             )
     for speed in speeds:
         _print_speed(speed)
@@ -66,6 +100,7 @@ def training(
     goals = [*(speed.goal() for speed in speeds), memory.goal()]
     figures = {
         "threads": threads,
+        "device": str(where),
         "config": settings.model_dump(),
         "robots": [speed.model_dump() for speed in speeds],
         "memory": memory.model_dump(),
@@ -90,7 +125,7 @@ def _print_speed(speed: RobotSpeed) -> None:
     print_table(
         f"{speed.robot}: episodes of {mean:.0f} steps on average, {longest} at most; "
         f"{speed.batch_episodes} a batch; median (lowest to highest of the rounds)",
-        ("step", "gradient steps/s", "episodes/s", "CPU ms a step", "times the CPU"),
+        ("step", "gradient steps/s", "episodes/s", "CPU ms a step", "times ours"),
         rows,
     )
 

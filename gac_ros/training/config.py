@@ -47,6 +47,12 @@ class TrainingConfig(BaseModel):
         learning_rate_warmup: iterations of linear warm-up.
         weight_decay: of AdamW.
         gradient_clip: largest norm of the weights' gradient.
+        bfloat16: whether the likelihood's matrix products are in bfloat16 (PyTorch's autocast);
+            weights, chains and optimiser stay in float32. `gac bench training --also bfloat16`
+            tells whether it pays.
+        compile: whether `torch.compile` makes one program of the likelihood before the first
+            iteration. That takes a minute or more, and a C++ compiler; an iteration takes less time
+            then (`gac bench training --also compiled`).
         best_plans: episodes of the highest value whose plans are kept in the checkpoint for the
             planner.
         mode_steps: of the climb from each of their chains to the mode of the episode's posterior,
@@ -77,6 +83,8 @@ class TrainingConfig(BaseModel):
     learning_rate_warmup: int = Field(default=20, ge=0)
     weight_decay: float = Field(default=1e-4, ge=0.0)
     gradient_clip: float = Field(default=1.0, gt=0.0)
+    bfloat16: bool = False
+    compile: bool = False
     best_plans: int = Field(default=32, gt=0)
     mode_steps: int = Field(default=100, ge=0)
     planning_starts: int = Field(default=64, gt=0)

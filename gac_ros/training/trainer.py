@@ -30,6 +30,7 @@ from gac_ros.model.langevin import langevin_move, standard_normal
 from gac_ros.normalization import Normalizer
 from gac_ros.planning import PlannerConfig
 from gac_ros.training.config import TrainingConfig
+from gac_ros.training.likelihood import make_likelihood
 from gac_ros.training.modes import find_modes
 from gac_ros.training.peers import Peers
 
@@ -138,6 +139,9 @@ class Trainer:
             self.model = GacModel(parent.model.config)
             self.model.load_state_dict(parent.model.state_dict())
         self.model.to(self.device).train().requires_grad_(True)
+        self._likelihood = make_likelihood(
+            self.model, bfloat16=config.bfloat16, compiled=config.compile
+        )
         self._episodes = buffer.normalized(self.normalizer)
         self._returns = torch.tensor(
             self.normalizer.normalize_return(returns), dtype=torch.float32, device=self.device
@@ -168,12 +172,12 @@ class Trainer:
         y = self._returns[rows.to(self.device)]
         for _ in range(self.config.langevin_steps - 1 if self._samples_plans else 0):
             z0.requires_grad_(True)
-            joint = self.model.log_joint(z0, self._draw_windows(indices, own), y)
+            joint = self._likelihood(z0, self._draw_windows(indices, own), y)
             (gradient,) = torch.autograd.grad(joint.total.sum(), z0)
             z0 = self._move(z0.detach(), gradient, indices, own)
         # The last pass serves both: its gradient moves the chains and the weights.
         z0.requires_grad_(True)
-        joint = self.model.log_joint(z0, self._draw_windows(indices, own), y)
+        joint = self._likelihood(z0, self._draw_windows(indices, own), y)
         scale = float(self._lengths.mean()) * len(indices)
         self.optimizer.zero_grad(set_to_none=True)
         (-self._objective(joint).sum() / scale).backward()

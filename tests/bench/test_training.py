@@ -29,12 +29,14 @@ def test_every_step_is_measured_and_compared_with_the_first() -> None:
         toy_buffer(),
         small_config(),
         repeats=1,
+        ways=["bfloat16"],
         profiled=2,
         on_round=lambda: rounds.append(1),
     )
     assert len(rounds) == 1
-    assert [step.name for step in speed.steps] == [OURS, LPT, LPT_INTERLEAVED]
-    ours, lpt, _ = speed.steps
+    assert [step.name for step in speed.steps] == [OURS, f"{OURS}, bfloat16", LPT, LPT_INTERLEAVED]
+    ours, rounded, lpt, _ = speed.steps
+    assert rounded.processor_seconds.median != ours.processor_seconds.median
     assert speed.ratios[LPT].median == pytest.approx(
         lpt.processor_seconds.median / ours.processor_seconds.median
     )

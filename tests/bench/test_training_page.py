@@ -53,7 +53,20 @@ def test_ratios_goals_profile_and_memory_are_shown(tmp_path: Path) -> None:
     assert "aten::addmm" in page
     assert "300 MiB at first, 301 MiB at last" in page
     assert "The rounds are few (1)" in page
-    assert "were\nnot built, as no GPU was at hand" in page
+    assert "bfloat16" not in page
+
+
+def test_other_ways_to_run_the_step_are_explained_where_they_were_measured(tmp_path: Path) -> None:
+    content = figures()
+    (robot,) = content["robots"]
+    name = f"{OURS}, compiled"
+    robot["steps"].insert(1, step(name, 0.04).model_dump())
+    robot["ratios"][name] = Spread.of([0.8]).model_dump()
+    write(tmp_path / "training.json", content | {"device": "cuda:0"})
+    page = " ".join("\n".join(training_section(tmp_path / "training.json")).split())
+    assert "the step with `bfloat16: true` and `compile: true`" in page
+    assert "| hopper | this package, compiled | 512 |" in page
+    assert "cuda:0." in page
 
 
 def test_without_a_file_there_is_no_section(tmp_path: Path) -> None:

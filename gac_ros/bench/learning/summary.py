@@ -170,12 +170,17 @@ def bracketed(interval: tuple[float, float] | None) -> str:
 
 
 def config_differences(config: Mapping[str, Any], default: Mapping[str, Any]) -> list[str]:
-    """What differs between two configurations, as `key: default → value`."""
+    """What differs between two configurations, as `key: default → value`.
+
+    A setting that one of them does not know and that is off in the other (0, false, null) changes
+    nothing.
+    """
     own, usual = _flat(config), _flat(default)
     lines = []
     for key in [*own, *(key for key in usual if key not in own)]:
         left, right = usual.get(key, "–"), own.get(key, "–")
-        if left != right:
+        off = "–" in (left, right) and {left, right} & {"0", "0.0", "false", "null"}
+        if left != right and not off:
             lines.append(f"`{key}`: {left} → {right}")
     return lines
 

@@ -85,3 +85,8 @@ def test_settings_that_differ_are_named_with_both_values() -> None:
         "`new`: – → true",
         '`mode`: "exploit" → –',
     ]
+
+
+def test_a_setting_that_is_off_where_it_is_known_changes_nothing() -> None:
+    assert config_differences({"rate": 1.0}, {"rate": 1.0, "training": {"compile": False}}) == []
+    assert config_differences({"rate": 1.0, "noise": 0.0}, {"rate": 1.0}) == []
