@@ -224,7 +224,8 @@ def _provenance(table: Table) -> Iterator[str]:
     yield "### How these runs were made"
     yield ""
     yield "`make bench-learning`, or for a single run the `command` in its JSON file, such as"
-    yield f"`{records[-1].command}` (the locomotion tasks also need `--data-folder`)."
+    yield f"`{records[-1].command}` (the locomotion tasks also need `--data-folder`;"
+    yield "`benchmarks/locomotion_data.py` makes their data)."
     yield ""
     for processor in distinct(record.processor for record in records):
         yield f"- Processor: {processor}"

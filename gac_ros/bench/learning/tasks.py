@@ -93,7 +93,11 @@ def missing_data(task: Task, data_folder: Path) -> str:
     """Why a task cannot be run; empty when it can."""
     if task.file is None or (data_folder / task.file).is_file():
         return ""
-    return f"{data_folder / task.file} is missing; name its folder with --data-folder"
+    medium = " --medium-at 175000" if task.file.endswith("_medium.npz") else ""
+    return (
+        f"{data_folder / task.file} is missing; name its folder with --data-folder, or make it: "
+        f"python benchmarks/locomotion_data.py {task.robot}{medium} --out {data_folder}"
+    )
 
 
 def load_data(

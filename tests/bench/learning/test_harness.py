@@ -153,7 +153,9 @@ def test_a_cell_that_cannot_be_run_says_why_and_stops_nobody(make_request: MakeR
     request = make_request("td3_bc_end", "data_mean")
     request = replace(request, tasks=[find_task("hopper_medium"), SMALL_TASK])
     outcomes = {cell.name: outcome for cell, outcome in run_benchmark(request)}
-    assert "--data-folder" in outcomes["hopper_medium, data_mean, seed 0"].reason
+    reason = outcomes["hopper_medium, data_mean, seed 0"].reason
+    assert "--data-folder" in reason
+    assert "locomotion_data.py hopper --medium-at 175000 --out" in reason
     assert "--value-based" in outcomes["pointmaze_umaze, td3_bc_end, seed 0"].reason
     assert outcomes["pointmaze_umaze, data_mean, seed 0"].status == "done"
 
