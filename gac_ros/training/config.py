@@ -51,8 +51,8 @@ class TrainingConfig(BaseModel):
             weights, chains and optimiser stay in float32. `gac bench training --also bfloat16`
             tells whether it pays.
         compile: whether `torch.compile` makes one program of the likelihood before the first
-            iteration. That takes a minute or more, and a C++ compiler; an iteration takes less time
-            then (`gac bench training --also compiled`).
+            iteration. That takes a minute or more, a C++ compiler and a training in one process; an
+            iteration takes less time then (`gac bench training --also compiled`).
         best_plans: episodes of the highest value whose plans are kept in the checkpoint for the
             planner.
         mode_steps: of the climb from each of their chains to the mode of the episode's posterior,

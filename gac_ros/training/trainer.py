@@ -90,7 +90,7 @@ class Trainer:
             until `gather_chains`.
 
     Raises:
-        ConfigurationError: no usable episode.
+        ConfigurationError: no usable episode, or compiling in several processes.
         EmbodimentError: the parent does not fit the robot.
     """
 
@@ -113,6 +113,11 @@ class Trainer:
         self.iteration = 0
         self.device = device or torch.device("cpu")
         self.peers = peers or Peers()
+        if config.compile and self.peers.count > 1:
+            raise ConfigurationError(
+                "several processes cannot compile, as their shares of a batch vary; set "
+                "compile: false or train in one process"
+            )
         self._parent = parent
         self._buffer = buffer
         self._rng = np.random.default_rng(seed)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gac_ros.bench.online_comparison import groups
 from gac_ros.bench.online_goals import online_goals
 from gac_ros.bench.online_records import keep_run, read_records
 from gac_ros.cli.app import main
@@ -267,6 +269,22 @@ def test_goals_are_told_from_the_runs_that_are_kept(tmp_path: Path) -> None:
     assert found["hopper", "ahead of exploit by more than the interval"].words == "not run"
     missing = found["hopper", "exploitation rises by more than its interval within 300 episodes"]
     assert missing.met is None
+
+
+def test_a_setting_that_older_runs_do_not_know_and_that_is_off_makes_no_difference(
+    tmp_path: Path,
+) -> None:
+    complete = {"config": {"episodes": 2, "collect": "explore"}}
+    run = write_run(tmp_path / "explore-0", mean=9.5, run_changes=complete)
+    keep_run(run, tmp_path / "results")
+    (older,) = read_records(tmp_path / "results")
+    off, on = (
+        replace(older, seed=1, config={**older.config, "finetune": {"compile": compiled}})
+        for compiled in (False, True)
+    )
+    older = replace(older, config={**older.config, "finetune": {}})
+    assert [len(group) for group in groups([older, off])] == [2]
+    assert [len(group) for group in groups([older, on])] == [1, 1]
 
 
 def test_a_kept_run_names_the_commit_that_began_it_and_older_files_none(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from gac_ros.errors import ConfigurationError
+from gac_ros.training.peers import Peers
 from gac_ros.training.trainer import StepReport, Trainer
 from tests.toy import small_config, toy_buffer, toy_embodiment
 
@@ -45,6 +46,12 @@ def test_bfloat16_learns_what_only_the_plan_can_explain() -> None:
         trainer.step()
     usage = trainer.plan_usage()
     assert usage.own < 0.6 * usage.other
+
+
+def test_several_processes_cannot_compile() -> None:
+    config = small_config(compile=True)
+    with pytest.raises(ConfigurationError, match="train in one process"):
+        Trainer(toy_buffer(), toy_embodiment(), config, seed=0, peers=Peers(rank=0, count=2))
 
 
 def test_without_a_compiler_the_remedy_is_named(
