@@ -185,21 +185,10 @@ def measure_robot(
         on_round: told of every finished round.
     """
     trainer = Trainer(buffer, embodiment, config, seed=0, device=device)
-    steps: dict[str, Callable[[], object]] = {OURS: trainer.step}
-    for way in ways:
-        changed = config.model_copy(update=WAYS[way])
-        other = Trainer(buffer, embodiment, changed, seed=0, device=device)
-        steps[f"{OURS}, {way.replace('_', ' ')}"] = other.step
-    for step in steps.values():
-        for _ in range(_WARM_UP):
+    steps = {OURS: trainer.step, **_other_steps(embodiment, buffer, config, ways, device)}
+    for name, step in steps.items():
+        for _ in range(_WARM_UP if name.startswith(OURS) else 0):
             step()
-    longest = int(buffer.lengths.max())
-    for name, action_tokens in ((LPT, False), (LPT_INTERLEAVED, True)):
-        if not action_tokens or 2 * longest <= _MOST_TOKENS:
-            lpt = LptTrainer(
-                buffer, embodiment, config, seed=0, action_tokens=action_tokens, device=device
-            )
-            steps[name] = lpt.step
     wall: dict[str, list[float]] = {name: [] for name in steps}
     processor: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(repeats):
@@ -223,7 +212,7 @@ def measure_robot(
     ]
     return RobotSpeed(
         robot=embodiment.name,
-        episode_steps=(float(buffer.lengths.mean()), longest),
+        episode_steps=(float(buffer.lengths.mean()), int(buffer.lengths.max())),
         batch_episodes=batch,
         steps=speeds,
         ratios={
@@ -233,6 +222,28 @@ def measure_robot(
         },
         profile=profile_steps(trainer.step, profiled),
     )
+
+
+def _other_steps(
+    embodiment: Embodiment,
+    buffer: EpisodeBuffer,
+    config: TrainingConfig,
+    ways: Sequence[str],
+    device: torch.device,
+) -> dict[str, Callable[[], object]]:
+    """This package's step in other ways, and LPT's, by name."""
+    steps: dict[str, Callable[[], object]] = {}
+    for way in ways:
+        changed = config.model_copy(update=WAYS[way])
+        other = Trainer(buffer, embodiment, changed, seed=0, device=device)
+        steps[f"{OURS}, {way.replace('_', ' ')}"] = other.step
+    for name, action_tokens in ((LPT, False), (LPT_INTERLEAVED, True)):
+        if not action_tokens or 2 * int(buffer.lengths.max()) <= _MOST_TOKENS:
+            lpt = LptTrainer(
+                buffer, embodiment, config, seed=0, action_tokens=action_tokens, device=device
+            )
+            steps[name] = lpt.step
+    return steps
 
 
 def _time(step: Callable[[], object]) -> tuple[float, float]:

@@ -32,6 +32,7 @@ class Task:
         name: in options, folders and tables.
         robot: packaged robot; also the scale of its scores.
         file: arrays in the data folder; None for data that the waypoint behaviour collects.
+        made_with: options of `benchmarks/locomotion_data.py` that its arrays were made with.
         first: belongs to the tasks that get all their seeds before the others get any.
         several_behaviours: whether the data hold more than one behaviour, so that a plan has
             something to choose.
@@ -41,6 +42,7 @@ class Task:
     name: str
     robot: str
     file: str | None = None
+    made_with: str = ""
     first: bool = False
     several_behaviours: bool = True
     episodes: int = COLLECTED_EPISODES
@@ -52,8 +54,19 @@ TASKS: tuple[Task, ...] = (
     # The larger the maze, the fewer of the random goals are its own.
     Task("pointmaze_medium", "pointmaze_medium", first=True, episodes=1600),
     Task("pointmaze_large", "pointmaze_large", episodes=5000),
-    Task("hopper_medium", "hopper", "hopper_v5_medium.npz", several_behaviours=False),
-    Task("halfcheetah_medium_replay", "halfcheetah", "halfcheetah_v5_medium_replay.npz"),
+    Task(
+        "hopper_medium",
+        "hopper",
+        "hopper_v5_medium.npz",
+        made_with="--medium-at 175000",
+        several_behaviours=False,
+    ),
+    Task(
+        "halfcheetah_medium_replay",
+        "halfcheetah",
+        "halfcheetah_v5_medium_replay.npz",
+        made_with="--steps 125000 --seed 1",
+    ),
     Task("walker2d_medium_replay", "walker2d", "walker2d_v5_medium_replay.npz"),
 )
 
@@ -93,10 +106,10 @@ def missing_data(task: Task, data_folder: Path) -> str:
     """Why a task cannot be run; empty when it can."""
     if task.file is None or (data_folder / task.file).is_file():
         return ""
-    medium = " --medium-at 175000" if task.file.endswith("_medium.npz") else ""
+    options = " ".join(filter(None, (task.robot, task.made_with, f"--out {data_folder}")))
     return (
         f"{data_folder / task.file} is missing; name its folder with --data-folder, or make it: "
-        f"python benchmarks/locomotion_data.py {task.robot}{medium} --out {data_folder}"
+        f"python benchmarks/locomotion_data.py {options}"
     )
 
 
