@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from gac_ros.errors import CheckpointError
+from gac_ros.training.config import TrainingConfig
 from gac_ros.training.trainer import Trainer
 
 STATE_TENSORS = "training.safetensors"
@@ -71,7 +73,7 @@ def restore(trainer: Trainer, state: TrainingState) -> None:
             "the data have changed since the run was interrupted, so it cannot be resumed "
             "exactly; start a new run with gac finetune --from RUN"
         )
-    if state.values["config"] != trainer.config.model_dump():
+    if not _same_settings(state.values["config"], trainer.config):
         raise CheckpointError(
             "the training configuration differs from the interrupted run's; resume with the same "
             "configuration or start a new run with gac finetune --from RUN"
@@ -87,6 +89,14 @@ def restore(trainer: Trainer, state: TrainingState) -> None:
     content = trainer.optimizer.state_dict()
     content["state"] = moments
     trainer.optimizer.load_state_dict(content)
+
+
+def _same_settings(recorded: dict[str, Any], present: TrainingConfig) -> bool:
+    """Whether a run had these settings; those that it did not know yet have their default."""
+    try:
+        return TrainingConfig.model_validate(recorded) == present
+    except ValidationError:
+        return False
 
 
 def known_chains(directory: Path) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from gac_ros.checkpoint import load_checkpoint
 from gac_ros.errors import CheckpointError, OutputError
 from gac_ros.training.config import TrainingConfig
 from gac_ros.training.run import TrainingDivergedError, run_training
-from gac_ros.training.state import STATE_TENSORS, known_chains, read
+from gac_ros.training.state import STATE_JSON, STATE_TENSORS, known_chains, read
 from gac_ros.training.trainer import StepReport, Trainer
 from tests.killing import killed_at_the_end
 from tests.toy import small_config, toy_buffer, toy_embodiment
@@ -116,6 +117,21 @@ def test_resuming_nothing_other_data_or_other_settings_is_refused(tmp_path: Path
         run_training(other, tmp_path, resume=True)
     (tmp_path / "latest" / STATE_TENSORS).write_bytes(b"broken")
     with pytest.raises(CheckpointError, match="damaged"):
+        run_training(trainer(), tmp_path, resume=True)
+
+
+def test_a_run_that_did_not_know_a_setting_yet_resumes_where_it_has_its_default(
+    tmp_path: Path,
+) -> None:
+    run_training(trainer(), tmp_path)
+    path = tmp_path / "latest" / STATE_JSON
+    state = json.loads(path.read_text(encoding="utf-8"))
+    del state["config"]["compile"], state["config"]["planner"]["explore_rest_share"]
+    path.write_text(json.dumps(state), encoding="utf-8")
+    run_training(trainer(), tmp_path, resume=True)
+    state["config"]["no_longer_known"] = 1
+    path.write_text(json.dumps(state), encoding="utf-8")
+    with pytest.raises(CheckpointError, match="configuration differs"):
         run_training(trainer(), tmp_path, resume=True)
 
 
