@@ -321,7 +321,8 @@ def _build(
         embodiment=embodiment_from_dict(
             content["embodiment"], origin=str(directory / DESCRIPTION_FILE)
         ),
-        planner=PlannerConfig.model_validate(content["planner"]),
+        # A file of before the setting was known goes on planning as it did.
+        planner=PlannerConfig.model_validate({"exploit_promise": None, **content["planner"]}),
         best_plans=best_plans.to(device),
         starts=starts.to(device),
         lineage=Lineage.model_validate(content["lineage"]),

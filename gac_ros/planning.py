@@ -41,6 +41,10 @@ class PlannerConfig(BaseModel):
         consensus_size: plans in that mean.
         exploit_steps: ascent steps of exploitation.
         exploit_rate: its step size (Adam, in units of z0).
+        exploit_promise: how high exploitation climbs from a consensus. `known`: to where a plan
+            promises as much as those that it is the mean of do on average; a higher promise is the
+            critic's optimism, and a lower one says that the mean lies between ways to act. None,
+            and from other starts: as high as trust and shell let it.
         trust_weight: penalty on the squared distance from the start of the climb, in standard
             deviations of the return. The critic is right near plans that the data support.
         shell_weight: penalty on the squared part of |z0| beyond sqrt(n), outside of which the
@@ -73,6 +77,7 @@ class PlannerConfig(BaseModel):
     consensus_size: int = Field(default=12, gt=0)
     exploit_steps: int = Field(default=50, ge=0)
     exploit_rate: float = Field(default=0.02, gt=0.0)
+    exploit_promise: Literal["known"] | None = "known"
     trust_weight: float = Field(default=1.0, ge=0.0)
     shell_weight: float = Field(default=10.0, ge=0.0)
     langevin_steps: int = Field(default=100, gt=0)
@@ -203,25 +208,46 @@ class Planner:
         """
         # A copy is climbed: the optimiser writes in place, the start may be the checkpoint's own.
         start = self._exploit_start(generator).detach()
+        promise = self._known_promise()
         z0 = start.clone().requires_grad_(True)
         adam = Adam(z0)
         for _ in range(self.config.exploit_steps):
-            (gradient,) = torch.autograd.grad(-self._exploit_objective(z0, start).sum(), z0)
+            objective = self._exploit_objective(z0, start, promise)
+            (gradient,) = torch.autograd.grad(-objective.sum(), z0)
             adam.step(gradient, self.config.exploit_rate)
         with torch.no_grad():
-            order = self._exploit_objective(z0, start).argsort(descending=True)
+            order = self._exploit_objective(z0, start, promise).argsort(descending=True)
         return z0.detach()[order]
 
-    def _exploit_objective(self, z0: Tensor, start: Tensor) -> Tensor:
-        """E[y | z] less the penalties for leaving the start and the shell, (B,).
+    def _exploit_objective(self, z0: Tensor, start: Tensor, promise: Tensor | None) -> Tensor:
+        """What eq. 9 of docs/method.md maximises, (B,).
 
-        What eq. 9 of docs/method.md maximises.
+        log p(y = promise | z), or E[y | z] without a promise, less the penalties for leaving the
+        start and the shell.
         """
-        mean, _ = self._model.predicted_return(self._model.plan(z0), self._starts)
+        value, _ = self._model.predicted_return(self._model.plan(z0), self._starts)
+        if promise is not None:
+            value = self._model.log_return(value[:, None], promise)
         moved = (z0 - start).flatten(1).square().sum(-1)
         beyond = (z0.flatten(1).norm(dim=-1) - self._model.shell_radius).clamp(min=0.0)
         config = self.config
-        return mean - config.trust_weight * moved - config.shell_weight * beyond.square()
+        return value - config.trust_weight * moved - config.shell_weight * beyond.square()
+
+    def _known_promise(self) -> Tensor | None:
+        """What the plans of the consensus promise on average, standardised (1,); None: no limit."""
+        known = self._consensus_plans()
+        if self.config.exploit_promise is None or known is None:
+            return None
+        with torch.no_grad():
+            values, _ = self._model.predicted_return(self._model.plan(known), self._starts)
+        return values.mean(0, keepdim=True)
+
+    def _consensus_plans(self) -> Tensor | None:
+        """The plans (E, N, D) whose mean exploitation starts at; None when it starts elsewhere."""
+        if self.config.start != "consensus" or not len(self._best_plans):
+            return None
+        device = next(self._model.parameters()).device
+        return self._best_plans[: self.config.consensus_size].to(device)
 
     def _exploit_start(self, generator: torch.Generator) -> Tensor:
         """Where the climb starts, by default the mean of eq. 9' of docs/method.md."""
@@ -230,11 +256,11 @@ class Planner:
         device = next(model.parameters()).device
         if config.start == "mode":
             return torch.zeros((1, *shape[1:]), device=device)
-        best = self._best_plans.to(device)
-        if config.start == "best" and len(best):
-            return best[: config.candidates]
-        if config.start == "consensus" and len(best):
-            return best[: config.consensus_size].mean(0, keepdim=True)
+        if config.start == "best" and len(self._best_plans):
+            return self._best_plans[: config.candidates].to(device)
+        known = self._consensus_plans()
+        if known is not None:
+            return known.mean(0, keepdim=True)
         return torch.randn(shape, generator=generator).to(device)
 
     def _explore_from_known(self, increment: float, generator: torch.Generator) -> Plan:

@@ -44,6 +44,14 @@ def test_a_checkpoint_comes_back_as_it_was_saved(saved: Path) -> None:
     assert after.path == saved
 
 
+def test_a_file_that_does_not_know_the_known_promise_plans_as_it_did(saved: Path) -> None:
+    content = json.loads((saved / DESCRIPTION_FILE).read_text(encoding="utf-8"))
+    assert load_checkpoint(saved).planner.exploit_promise == "known"
+    del content["planner"]["exploit_promise"]
+    (saved / DESCRIPTION_FILE).write_text(json.dumps(content), encoding="utf-8")
+    assert load_checkpoint(saved).planner.exploit_promise is None
+
+
 def test_the_digest_tells_two_models_apart(tmp_path: Path) -> None:
     one = save_checkpoint(untrained_checkpoint("hopper", seed=0), tmp_path / "one")
     two = save_checkpoint(untrained_checkpoint("hopper", seed=1), tmp_path / "two")

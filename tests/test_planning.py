@@ -71,6 +71,26 @@ def test_the_consensus_is_a_mean_of_the_best_chains() -> None:
     assert torch.allclose(z0, checkpoint.best_plans[:2].mean(0, keepdim=True))
 
 
+@pytest.mark.parametrize("start", [0.3, 2.5])
+def test_a_consensus_promises_what_its_plans_do_and_no_more(start: float) -> None:
+    # y = first number. The mean of the plans is moved off their promise of 1.35, either way.
+    planner = linear_planner(consensus_size=2, exploit_steps=800, trust_weight=0.01)
+    moved = torch.zeros_like(planner._best_plans[:1])
+    moved[:, 0, 0] = start
+    planner._exploit_start = lambda generator: moved  # type: ignore[method-assign]
+    z0 = planner.exploit(torch.Generator().manual_seed(0)).flatten(1)
+    assert z0[0, 0] == pytest.approx(1.35, abs=0.01)
+    assert z0[0, 1:].abs().max() < 1e-6
+
+
+def test_without_a_known_promise_a_consensus_climbs_as_high_as_trust_lets_it() -> None:
+    planner = linear_planner(
+        consensus_size=2, exploit_steps=800, trust_weight=0.5, exploit_promise=None
+    )
+    z0 = planner.exploit(torch.Generator().manual_seed(0)).flatten(1)
+    assert z0[0, 0] == pytest.approx(1.35 + 1.0, abs=0.02)
+
+
 def test_planning_leaves_the_checkpoint_s_plans_as_they_are() -> None:
     checkpoint = untrained_checkpoint("hopper")
     before = checkpoint.best_plans.clone()

@@ -95,9 +95,13 @@ class OnlineConfig(BaseModel):
     adapt_shares: bool = True
     explore_moves: int = Field(default=10, gt=0)
     target: TargetConfig = TargetConfig()
-    initial: TrainingConfig = TrainingConfig()
+    # Rollouts tell the best plans apart here; what the critic promises matters less.
+    initial: TrainingConfig = TrainingConfig(planner=PlannerConfig(exploit_promise=None))
     finetune: TrainingConfig = TrainingConfig(
-        iterations=500, time_shift=0.5, best_plans=16, planner=PlannerConfig(consensus_size=4)
+        iterations=500,
+        time_shift=0.5,
+        best_plans=16,
+        planner=PlannerConfig(consensus_size=4, exploit_promise=None),
     )
 
     @property
