@@ -32,8 +32,8 @@ all seeds. It takes the starts of one training to be independent and says nothin
 trainings; the interval over the seeds' means (Student's t, one value a seed; empty with one) stands
 beside it in the goals and in the tables of each task.
 
-- **GAC** is the package with its default settings. *exploit* climbs to the plan of the highest
-  expected return, *explore* asks for more than the data's best.
+- **GAC** is the package with its default settings. *exploit* follows a plan that
+  promises what those of the best episodes do, *explore* asks for more than the data's best.
 - **LPT** is the same network trained as the Latent Plan Transformer is: episodes drawn uniformly,
   three Langevin moves an iteration, a return that depends on the plan alone; a plan is a sample of
   p(z0) p(y | z)^w, y being the data's best return. One training serves both w.
