@@ -17,6 +17,7 @@ from gac_ros.bench.online_comparison import (
     difference,
     groups,
     lead,
+    lead_by_episodes,
     leads,
 )
 from gac_ros.bench.online_goals import online_goals
@@ -34,6 +35,11 @@ Of complete runs; rise and lead are paired over the reporting starts. In bracket
 (Student's t) over all starts of all seeds, which takes the starts of one training to be independent
 and decides whether a goal is met; beside it that over the seeds' means, one value a seed, which a
 few seeds leave wide. *met over the starts only*: the latter includes zero.
+"""
+_LEADS = """\
+Exploring's last round is held against the other's first one that has had as many *robot steps*; in
+the last column, as many episodes. Where episodes have no fixed length, as with a robot that falls, that is
+not the same: of equal steps exploring then makes more episodes, and so more rounds of training and of plan trials.
 """
 _COUNTS = """\
 *Robot steps* were collected and learned from; *simulated beside them*: steps of plan trials and of
@@ -101,7 +107,7 @@ def _summary(records: Sequence[OnlineRecord]) -> Iterator[str]:
         best = max(record.rounds, key=_exploited)
         returns = [v for r in record.rounds if r.collection for v in r.collection.returns]
         mean = f"{sum(returns) / len(returns):.1f}" if returns else "–"
-        cells = [record.name, str(record.collected), str(record.wanted)]
+        cells = [record.name, f"{record.collected:,}", _wanted(record)]
         cells += [f"{last.steps:,}", f"{last.gate_steps:,}"]
         exploited = [with_interval(r.exploitation) for r in (first, last, best)]
         rise = _over_starts(difference((first, last)))
@@ -114,22 +120,25 @@ def _comparisons(records: Sequence[OnlineRecord]) -> Iterator[str]:
         [
             pair.one.name,
             pair.other.name,
-            " / ".join(dict.fromkeys(str(r.episodes) for r in (pair.mine, pair.theirs))),
+            " / ".join(dict.fromkeys(f"{r.steps:,}" for r in (pair.mine, pair.theirs))),
             f"{pair.mine.gate_steps:,} / {pair.theirs.gate_steps:,}",
             *(with_interval(r.exploitation) for r in (pair.mine, pair.theirs)),
             _over_starts(pair.lead),
+            _over_starts(pair.lead_by_episodes),
         ]
         for pair in compared(records)
     ]
     if rows:
+        yield from (*_LEADS.splitlines(), "")
         headings = (
             "exploring",
             "against",
-            "episodes",
+            "robot steps",
             "simulated beside them",
             "exploring's",
             "the other's",
             "ahead (95 %)",
+            "after as many episodes",
         )
         yield from markdown_table(headings, rows)
 
@@ -146,7 +155,7 @@ def _over_seeds(records: Sequence[OnlineRecord]) -> Iterator[str]:
             [
                 f"`{group[0].robot}`, {group[0].method}",
                 ", ".join(str(record.seed) for record in group),
-                str(group[0].wanted),
+                _wanted(group[0]),
                 *(_means([end[i] for end in ends]) for i in (0, 1)),
                 _over_starts(rise),
                 _over_seeds_alone(rise),
@@ -156,7 +165,7 @@ def _over_seeds(records: Sequence[OnlineRecord]) -> Iterator[str]:
         headings = (
             "over seeds",
             "seeds",
-            "episodes",
+            "to collect",
             "at first, each",
             "at last, each",
             "rise (95 % over starts)",
@@ -178,10 +187,11 @@ def _leads(records: Sequence[OnlineRecord]) -> Iterator[str]:
                 f"`{pairs[0].one.robot}`, {pairs[0].one.method}",
                 pairs[0].other.method,
                 ", ".join(str(pair.one.seed) for pair in pairs),
-                " / ".join(dict.fromkeys(_span([r.episodes for r in side]) for side in sides)),
+                " / ".join(dict.fromkeys(_span([r.steps for r in side]) for side in sides)),
                 " / ".join(_span([result.gate_steps for result in side]) for side in sides),
                 _over_starts(ahead),
                 _over_seeds_alone(ahead),
+                _over_starts(lead_by_episodes(pairs)),
             ]
         )
     if rows:
@@ -189,12 +199,19 @@ def _leads(records: Sequence[OnlineRecord]) -> Iterator[str]:
             "over seeds, exploring",
             "against",
             "seeds",
-            "episodes",
+            "robot steps",
             "simulated beside them",
             "ahead (95 % over starts)",
             "95 % over seeds",
+            "after as many episodes",
         )
         yield from markdown_table(headings, rows)
+
+
+def _wanted(record: OnlineRecord) -> str:
+    if record.wanted_steps is not None:
+        return f"{record.wanted_steps:,} steps"
+    return f"{record.wanted:,} episodes"
 
 
 def _span(values: Sequence[int]) -> str:
@@ -227,7 +244,7 @@ def _exploited(result: RoundResult) -> float:
 
 def _details(records: Sequence[OnlineRecord], pictures: Sequence[Path]) -> Iterator[str]:
     for picture in pictures:
-        yield f"![returns over collected episodes]({picture.as_posix()})"
+        yield f"![returns over collected steps]({picture.as_posix()})"
         yield ""
     for record in records:
         commit = f", commit `{record.commit}`" if record.commit else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,29 +54,36 @@ def difference(*pairs: tuple[RoundResult, RoundResult]) -> Difference | None:
 
 @dataclass(frozen=True)
 class Pair:
-    """A run that explores and another one, after as many episodes.
+    """A run that explores and another one, after as many robot steps.
 
     Attributes:
         one, other: the runs.
         mine, theirs: the rounds that are compared.
+        by_episodes: the other run's round and exploring's after as many episodes instead.
     """
 
     one: OnlineRecord
     other: OnlineRecord
     mine: RoundResult
     theirs: RoundResult
+    by_episodes: tuple[RoundResult, RoundResult] | None
 
     @property
     def lead(self) -> Difference | None:
         """How far the one that explores is ahead."""
         return difference((self.theirs, self.mine))
 
+    @property
+    def lead_by_episodes(self) -> Difference | None:
+        """Likewise, after as many episodes."""
+        return None if self.by_episodes is None else difference(self.by_episodes)
+
 
 def compared(records: Sequence[OnlineRecord]) -> Iterator[Pair]:
     """Exploring and the other strategies, where nothing but the strategy differs, at their end.
 
-    Value-based methods differ in all they do; robot, data, starts and episodes are the same. Where
-    live episodes make the rounds of one longer, the other strategy has had the more episodes.
+    Value-based methods differ in all they do; robot, data, starts and robot steps are the same.
+    Rounds end where episodes do: the other one has had as many robot steps, or a few more.
     """
     for record in records:
         if record.config.get("collect") != "explore":
@@ -84,12 +91,22 @@ def compared(records: Sequence[OnlineRecord]) -> Iterator[Pair]:
         for other in records:
             if other.config.get("collect") == "explore" or not _comparable(record, other):
                 continue
-            most = other.rounds[-1].episodes
-            mine = [result for result in record.rounds if 0 < result.episodes <= most]
-            if mine:
-                had = mine[-1].episodes
-                theirs = next(result for result in other.rounds if result.episodes >= had)
-                yield Pair(record, other, mine[-1], theirs)
+            found = _last_that_both_have(record, other, lambda result: result.steps)
+            if found is not None:
+                theirs, mine = found
+                by_episodes = _last_that_both_have(record, other, lambda result: result.episodes)
+                yield Pair(record, other, mine, theirs, by_episodes)
+
+
+def _last_that_both_have(
+    record: OnlineRecord, other: OnlineRecord, count: Callable[[RoundResult], int]
+) -> tuple[RoundResult, RoundResult] | None:
+    """The other run's round and ours; the other has had as many, or a few more."""
+    most = count(other.rounds[-1])
+    ours = [result for result in record.rounds if 0 < count(result) <= most]
+    if not ours:
+        return None
+    return next(r for r in other.rounds if count(r) >= count(ours[-1])), ours[-1]
 
 
 def groups(records: Sequence[OnlineRecord]) -> list[list[OnlineRecord]]:
@@ -118,6 +135,12 @@ def leads(records: Sequence[OnlineRecord]) -> list[list[Pair]]:
 def lead(pairs: Sequence[Pair]) -> Difference | None:
     """How far exploring is ahead over all pairs."""
     return difference(*((pair.theirs, pair.mine) for pair in pairs))
+
+
+def lead_by_episodes(pairs: Sequence[Pair]) -> Difference | None:
+    """Likewise, after as many episodes; None where a pair has none."""
+    rounds = [pair.by_episodes for pair in pairs if pair.by_episodes is not None]
+    return difference(*rounds) if len(rounds) == len(pairs) else None
 
 
 def but_for_the_seed(record: OnlineRecord) -> tuple[str, ...]:

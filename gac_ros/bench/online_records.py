@@ -55,8 +55,16 @@ class OnlineRecord:
         return sum(len(r.collection.returns) for r in self.rounds if r.collection is not None)
 
     @property
+    def wanted_steps(self) -> int | None:
+        """Robot steps that it was to collect, where these count and not the episodes."""
+        steps = self.config.get("steps")
+        return None if steps is None else int(steps)
+
+    @property
     def complete(self) -> bool:
         """Whether it has collected all."""
+        if self.wanted_steps is not None:
+            return self.rounds[-1].steps >= self.wanted_steps
         return self.collected == self.wanted
 
     @property

@@ -35,6 +35,15 @@ Episodes = Annotated[int, typer.Option("--episodes", min=1, help="To collect in 
 RoundEpisodes = Annotated[
     int, typer.Option("--round-episodes", min=1, help="Collected between two reports.")
 ]
+Steps = Annotated[
+    int | None,
+    typer.Option(
+        "--steps",
+        min=1,
+        help="Robot steps to collect in all, however many episodes that takes, in as many rounds "
+        "as --episodes would take. Default: --episodes alone count.",
+    ),
+]
 EvaluationEpisodes = Annotated[
     int, typer.Option("--evaluation-episodes", min=0, help="Of each report.")
 ]
@@ -70,6 +79,7 @@ def online_value_based(
     seed: Seed = 0,
     episodes: Episodes = 300,
     round_episodes: RoundEpisodes = 50,
+    steps: Steps = None,
     evaluation_episodes: EvaluationEpisodes = 50,
     updates_per_step: UpdatesPerStep = 1.0,
     offline_updates: OfflineUpdates = 10_000,
@@ -108,6 +118,7 @@ def online_value_based(
             algorithm=algorithm.value,
             episodes=episodes,
             round_episodes=round_episodes,
+            steps=steps,
             evaluation_episodes=evaluation_episodes,
             updates_per_step=updates_per_step,
             offline_updates=offline_updates,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PLOT_FILE = "returns.png"
+_STEPS = "collected robot steps"
 
 
 def plot_runs(folders: dict[str, Path], out: Path) -> Path:
@@ -27,7 +28,7 @@ def plot_runs(folders: dict[str, Path], out: Path) -> Path:
 
 
 def plot_rounds(runs: Sequence[tuple[str, Sequence[RoundResult]]], out: Path) -> Path:
-    """Draw exploitation (with its 95 % interval), collected returns and y+ over episodes.
+    """Draw exploitation (with its 95 % interval), collected returns and y+ over robot steps.
 
     Args:
         runs: name in the legend, which several may share, and rounds of each.
@@ -45,8 +46,8 @@ def plot_rounds(runs: Sequence[tuple[str, Sequence[RoundResult]]], out: Path) ->
         colour = colours.setdefault(name, f"C{len(colours)}")
         _draw_exploitation(left, rounds, label, colour)
         _draw_collection(right, rounds, label, colour)
-    left.set(title="exploitation (95 % interval)", xlabel="collected episodes", ylabel="return")
-    right.set(title="collected episodes, mean; dashed: y+", xlabel="collected episodes")
+    left.set(title="exploitation (95 % interval)", xlabel=_STEPS, ylabel="return")
+    right.set(title="collected episodes, mean; dashed: y+", xlabel=_STEPS)
     left.legend()
     save_figure(figure, out, dpi=120)
     return out
@@ -70,20 +71,20 @@ def read_rounds(folder: Path) -> list[RoundResult]:
 
 
 def _draw_exploitation(axes: Axes, rounds: Sequence[RoundResult], name: str, colour: str) -> None:
-    known = [(r.episodes, r.exploitation) for r in rounds if r.exploitation is not None]
-    episodes = [count for count, _ in known]
+    known = [(r.steps, r.exploitation) for r in rounds if r.exploitation is not None]
+    steps = [count for count, _ in known]
     means = [exploitation.return_mean for _, exploitation in known]
     intervals = [e.return_ci95 or (e.return_mean, e.return_mean) for _, e in known]
     low, high = zip(*intervals, strict=True) if intervals else ((), ())
-    axes.plot(episodes, means, marker="o", markersize=3, color=colour, label=name)
-    axes.fill_between(episodes, low, high, color=colour, alpha=0.15, linewidth=0)
+    axes.plot(steps, means, marker="o", markersize=3, color=colour, label=name)
+    axes.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
 
 
 def _draw_collection(axes: Axes, rounds: Sequence[RoundResult], name: str, colour: str) -> None:
-    collected = [(r.episodes, r.collection) for r in rounds if r.collection is not None]
-    episodes = [count for count, _ in collected]
+    collected = [(r.steps, r.collection) for r in rounds if r.collection is not None]
+    steps = [count for count, _ in collected]
     means = [collection.return_mean for _, collection in collected]
-    axes.plot(episodes, means, marker="o", markersize=3, color=colour, label=name)
+    axes.plot(steps, means, marker="o", markersize=3, color=colour, label=name)
     targets = [(count, c.target_mean) for count, c in collected if c.target_mean is not None]
     if targets:
         axes.plot(*zip(*targets, strict=True), linestyle="--", linewidth=1, color=colour)

@@ -119,14 +119,16 @@ def test_exploring_is_compared_with_runs_that_differ_in_nothing_else(tmp_path: P
     ]
     compared = [row for row in rows if row[:2] == ["explore", "exploit"]]
     # Two starts; exploring is five ahead on either.
-    figures = ["2", "1,200 / 1,200", "9.5 ± 3.0", "4.5 ± 3.0", "+5.0 (5.0 to 5.0)"]
+    figures = ["10", "1,200 / 1,200", "9.5 ± 3.0", "4.5 ± 3.0", *["+5.0 (5.0 to 5.0)"] * 2]
     assert compared == [["explore", "exploit", *figures]]
     assert not any(row[:2] == ["explore", "prior"] for row in rows)
     (run,) = [row for row in rows if len(row) == 10 and row[0] == "explore"]
     assert run[3:8] == ["10", "1,200", "2.0 ± 2.0", "9.5 ± 3.0", "+7.0 (0.6 to 13.4)"]
 
 
-def test_where_live_episodes_make_rounds_longer_the_other_has_had_the_more(tmp_path: Path) -> None:
+def test_runs_are_compared_where_the_other_has_had_as_many_robot_steps_or_a_few_more(
+    tmp_path: Path,
+) -> None:
     pytest.importorskip("matplotlib")
     page, results = tmp_path / "page.md", tmp_path / "results"
     page.write_text("<!-- figures: begin -->\n<!-- figures: end -->\n")
@@ -134,18 +136,38 @@ def test_where_live_episodes_make_rounds_longer_the_other_has_had_the_more(tmp_p
         write_run(tmp_path / name, mean=mean, collect=name)
         for name, mean in (("explore", 9.5), ("exploit", 4.5))
     ]
-    for run, at_last in zip(runs, ((3, 7), (4, 6)), strict=True):
+    for run, at_last in zip(runs, ((30, 70), (40, 60)), strict=True):
         content = json.loads((run / "results.json").read_text())
         last = content["rounds"].pop()
-        content["rounds"] += [{**last, "episodes": episodes} for episodes in at_last]
+        # An episode is half as long in the run that exploits.
+        length = 10 if run == runs[0] else 5
+        content["rounds"] += [
+            {**last, "steps": steps, "episodes": steps // length} for steps in at_last
+        ]
         (run / "results.json").write_text(json.dumps(content))
+    content = json.loads((runs[0] / "results.json").read_text())
+    content["rounds"][-1]["exploitation"] = {**EXPLOITATION, "returns": [8.5, 11.5]}
+    (runs[0] / "results.json").write_text(json.dumps(content))
     options = ["--results", str(results), "--page", str(page)]
     assert main(["bench", "online", *map(str, runs), *options]) == 0
     rows = [
         [cell.strip() for cell in line.split("|")[1:-1]] for line in page.read_text().split("\n")
     ]
-    # Exploring's last round has no match: the other never had seven.
-    assert [row[2] for row in rows if row[:2] == ["explore", "exploit"]] == ["3 / 4"]
+    # Exploring's last round has no match in steps, of which the other never had seventy; in
+    # episodes, seven, the other's first round is one.
+    (row,) = [row for row in rows if row[:2] == ["explore", "exploit"]]
+    assert [row[2], *row[-2:]] == ["30 / 40", "+5.0 (5.0 to 5.0)", "+6.0 (6.0 to 6.0)"]
+
+
+def test_a_run_that_counts_steps_is_complete_when_it_has_them(tmp_path: Path) -> None:
+    found = []
+    for steps in (10, 11):
+        config = {"episodes": 9, "steps": steps, "algorithm": "rlpd"}
+        run = write_run(tmp_path / f"rlpd-{steps}", mean=1.0, run_changes={"config": config})
+        keep_run(run, tmp_path / "results")
+    for record in read_records(tmp_path / "results"):
+        found.append((record.wanted_steps, record.complete))
+    assert found == [(10, True), (11, False)]
 
 
 def test_exploring_is_compared_with_value_based_methods_on_the_same_data_and_starts(
@@ -170,7 +192,7 @@ def test_exploring_is_compared_with_value_based_methods_on_the_same_data_and_sta
         [cell.strip() for cell in line.split("|")[1:-1]] for line in page.read_text().split("\n")
     ]
     compared = [row[1:] for row in rows if row[:1] == ["explore"] and row[1].startswith("rlpd")]
-    figures = ["2", "1,200 / 1,200", "9.5 ± 3.0", "4.5 ± 3.0", "+5.0 (5.0 to 5.0)"]
+    figures = ["10", "1,200 / 1,200", "9.5 ± 3.0", "4.5 ± 3.0", *["+5.0 (5.0 to 5.0)"] * 2]
     assert compared == [["rlpd", *figures]]
     assert "0 gradient steps, 0 s of processor time." in page.read_text()
     assert "somebody" not in (results / "rlpd.json").read_text()
@@ -198,16 +220,17 @@ def test_runs_that_differ_in_the_seed_alone_are_summed_up(tmp_path: Path) -> Non
     rows = [
         [cell.strip() for cell in line.split("|")[1:-1]] for line in page.read_text().split("\n")
     ]
-    summed = [row for row in rows if len(row) == 7 and row[0].startswith("`toy`")]
+    summed = [row for row in rows if len(row) in (7, 8) and row[0].startswith("`toy`")]
     rises = {row[0]: row[1:] for row in summed if row[1] != "exploit"}
     assert rises.keys() == {"`toy`, explore", "`toy`, exploit"}
-    assert rises["`toy`, explore"][:4] == ["0, 1", "2", "2.0, 2.0", "9.5, 7.5"]
+    assert rises["`toy`, explore"][:4] == ["0, 1", "2 episodes", "2.0, 2.0", "9.5, 7.5"]
     # Over the seeds it is two values, 7 and 5, and a t of one degree of freedom.
     assert rises["`toy`, explore"][5] == "-6.7 to 18.7"
     (lead,) = [row for row in summed if row[1] == "exploit"]
     # Five ahead on both starts of one seed, four on both of the other.
     assert lead[0] == "`toy`, explore"
-    assert lead[2:] == ["0, 1", "2", "1,200 / 1,200", "+4.5 (3.6 to 5.4)", "-1.9 to 10.9"]
+    ahead = ["+4.5 (3.6 to 5.4)", "-1.9 to 10.9", "+4.5 (3.6 to 5.4)"]
+    assert lead[2:] == ["0, 1", "10", "1,200 / 1,200", *ahead]
 
 
 def test_a_value_based_run_counts_once_beside_each_loop_that_it_is_compared_with(
@@ -237,8 +260,8 @@ def test_a_value_based_run_counts_once_beside_each_loop_that_it_is_compared_with
     rows = [
         [cell.strip() for cell in line.split("|")[1:-1]] for line in page.read_text().split("\n")
     ]
-    leads = [[row[0], *row[2:]] for row in rows if len(row) == 7 and row[1] == "rlpd"]
-    common = ["0, 1", "2", "1,200 / 1,200"]
+    leads = [[row[0], *row[2:-1]] for row in rows if len(row) == 8 and row[1] == "rlpd"]
+    common = ["0, 1", "10", "1,200 / 1,200"]
     assert leads == [
         ["`toy`, explore", *common, "+5.0 (5.0 to 5.0)", "5.0 to 5.0"],
         ["`toy`, explore (gac improve)", *common, "+2.0 (2.0 to 2.0)", "2.0 to 2.0"],

@@ -25,10 +25,13 @@ class ValueBasedConfig(BaseModel):
     Attributes:
         algorithm: Cal-QL (arXiv 2303.05479) or RLPD (arXiv 2302.02948).
         episodes, round_episodes, evaluation_episodes: as in `OnlineConfig`.
+        steps: robot steps to collect in all, however many episodes that takes, in as many rounds
+            as `episodes` would take; None: `episodes` alone count.
         updates_per_step: gradient steps after each episode, for each of its steps.
         offline_updates: gradient steps before the first episode, for methods that have such.
         cpu_seconds: processor time for gradient steps in all; None: as long as they take. Online
-            it is shared out evenly among the episodes, and what they cannot afford is left out.
+            it is shared out evenly among the episodes (or `steps`), and what they cannot afford is
+            left out.
         offline_share: of that time, for the gradient steps before the first episode.
     """
 
@@ -38,26 +41,36 @@ class ValueBasedConfig(BaseModel):
     episodes: int = Field(default=300, gt=0)
     round_episodes: int = Field(default=50, gt=0)
     evaluation_episodes: int = Field(default=50, ge=0)
+    steps: int | None = Field(default=None, gt=0)
     updates_per_step: float = Field(default=1.0, gt=0.0)
     offline_updates: int = Field(default=10_000, ge=0)
     cpu_seconds: float | None = Field(default=None, gt=0.0)
     offline_share: float = Field(default=0.25, ge=0.0, lt=1.0)
 
     def rounds(self) -> list[int]:
-        """Episodes of each round; the last one may be shorter."""
+        """Episodes of each round if they count; the last one may be shorter."""
         return round_sizes(self.episodes, self.round_episodes)
+
+    def done(self, episodes: int, steps: int) -> float:
+        """Share of the whole collection that these are, at most 1."""
+        done = episodes / self.episodes if self.steps is None else steps / self.steps
+        return min(1.0, done)
+
+    def done_after(self, number: int) -> float:
+        """Share of the whole collection at which round `number` ends."""
+        return min(1.0, number * self.round_episodes / self.episodes)
 
     @property
     def first_updates(self) -> int:
         """Gradient steps before the first episode."""
         return self.offline_updates if self.algorithm in _LEARN_OFFLINE else 0
 
-    def allowed_seconds(self, episodes: int) -> float:
-        """Processor time that may be spent once so many episodes are collected."""
+    def allowed_seconds(self, done: float) -> float:
+        """Processor time that may be spent once so much of the collection is done."""
         if self.cpu_seconds is None:
             return float("inf")
         offline = self.offline_share * self.cpu_seconds if self.first_updates else 0.0
-        return offline + (self.cpu_seconds - offline) * episodes / self.episodes
+        return offline + (self.cpu_seconds - offline) * done
 
 
 @dataclass(frozen=True)

@@ -125,28 +125,30 @@ class _Run:
         self._seconds: dict[str, float] = {}
 
     def run(self) -> list[RoundResult]:
-        counts = [0, *self._config.rounds()]
-        done = [read_round(self._folder(number)) for number in range(len(counts))]
+        rounds = range(1 + len(self._config.rounds()))
+        done = [read_round(self._folder(number)) for number in rounds]
         if None in done:
             done = done[: done.index(None)]
-        for number, result in enumerate(done):
+        for result in done:
             assert result is not None
-            self._take_up(number, counts[number])
+            self._take_up(result)
             self._finish(result)
-        if done and len(done) < len(counts):
+        if done and len(done) < len(rounds):
             self._learner.load(self._folder(len(done) - 1) / MODEL_FILE)
-        for number in range(len(done), len(counts)):
-            self._finish(self._round(number, counts[number]))
+        for number in rounds[len(done) :]:
+            self._finish(self._round(number))
         return self._results
 
-    def _take_up(self, number: int, count: int) -> None:
+    def _take_up(self, result: RoundResult) -> None:
         """Take in what an earlier process has done."""
-        if count:
-            folder = self._folder(number) / "episodes"
+        folder = self._folder(result.round)
+        if result.collection is not None:
+            first = result.episodes - len(result.collection.returns)
+            seeds = [self._seed(index) for index in range(first, result.episodes)]
             known = Experience(self._robot.embodiment, [])
-            for episode in known.add_collected(folder, self._seeds(number, count)):
+            for episode in known.add_collected(folder / "episodes", seeds):
                 self._learner.add(episode)
-        path = self._folder(number) / TRAINING_FILE
+        path = folder / TRAINING_FILE
         try:
             spent = Spent.model_validate_json(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -169,7 +171,7 @@ class _Run:
         write_json(self._request.out / RESULTS_FILE, {"run": run, "rounds": rounds})
         self._watch.round_done(result)
 
-    def _round(self, number: int, count: int) -> RoundResult:
+    def _round(self, number: int) -> RoundResult:
         self._seconds = {}
         folder = self._folder(number)
         # What an interrupted process left of the round was made with weights that are lost.
@@ -177,18 +179,20 @@ class _Run:
         folder.mkdir(parents=True)
         self._spent.append(self._spent[-1])
         before = self._results[-1] if self._results else None
-        collection = None
+        collection, episodes, steps = None, 0, 0
         if before is None:
             self._begin()
         else:
-            collection = self._collect(number, count, before.episodes)
+            collection = self._collect(number, before)
+            episodes = before.episodes + len(collection.returns)
+            steps = before.steps + collection.steps
         self._learner.save(folder / MODEL_FILE)
         write_json(folder / TRAINING_FILE, self._spent[-1].model_dump())
         return RoundResult(
             round=number,
             collection=collection,
-            episodes=0 if before is None else before.episodes + count,
-            steps=0 if before is None or collection is None else before.steps + collection.steps,
+            episodes=episodes,
+            steps=steps,
             gate_steps=0,
             gate=None,
             learner="",
@@ -205,36 +209,44 @@ class _Run:
         self._learner.seed(self._request.seed)
         updates = self._config.first_updates
         with self._watch.stage("learning offline", -(-updates // _SLICE)) as advance:
-            self._learn(updates, 0, lambda: advance(f"{self._spent[-1].updates} updates"))
+            self._learn(updates, 0.0, lambda: advance(f"{self._spent[-1].updates} updates"))
 
-    def _collect(self, number: int, count: int, collected: int) -> Collection:
+    def _collect(self, number: int, before: RoundResult) -> Collection:
         """Act and learn in turns."""
-        folder = self._folder(number) / "episodes"
+        config, folder = self._config, self._folder(number) / "episodes"
         actor = LearnerActor(self._learner, explore=True)
-        description = ActorDescription(self._config.algorithm, "explore")
+        description = ActorDescription(config.algorithm, "explore")
         results: list[EpisodeResult] = []
-        with self._watch.stage(f"round {number}: collecting and learning", count) as advance:
-            for index, seed in enumerate(self._seeds(number, count), start=1):
+        done, end = config.done(before.episodes, before.steps), config.done_after(number)
+        begin, shown, total = done, 0, config.rounds()[number - 1]
+        steps = before.steps
+        with self._watch.stage(f"round {number}: collecting and learning", total) as advance:
+            while done < end or not results:
                 started = time.perf_counter()
+                seed = self._seed(before.episodes + len(results))
                 result = run_episode(self._robot, actor, seed, description, directory=folder)
                 assert result.bag is not None
                 self._learner.add(read_episode(result.bag, self._robot.embodiment))
                 self._count("collect", started)
-                updates = round(self._config.updates_per_step * result.length)
-                self._learn(updates, collected + index)
                 results.append(result)
-                advance(words(result))
+                steps += result.length
+                done = config.done(before.episodes + len(results), steps)
+                self._learn(round(config.updates_per_step * result.length), done)
+                share = 1.0 if done >= end else (done - begin) / (end - begin)
+                while shown < round(total * share):
+                    shown += 1
+                    advance(words(result))
         returns = returns_of(results)
         return Collection(
             returns=returns,
             return_mean=float(np.mean(returns)),
-            steps=sum(result.length for result in results),
+            steps=steps - before.steps,
         )
 
-    def _learn(self, updates: int, episodes: int, on_slice: Any = lambda: None) -> None:
+    def _learn(self, updates: int, done: float, on_slice: Any = lambda: None) -> None:
         """Make gradient steps as far as the processor time allows."""
         started, left = time.perf_counter(), updates
-        while left and self._spent[-1].cpu < self._config.allowed_seconds(episodes):
+        while left and self._spent[-1].cpu < self._config.allowed_seconds(done):
             count = min(_SLICE, left)
             left -= count
             cpu = self._learner.learn(count)
@@ -277,6 +289,5 @@ class _Run:
     def _folder(self, number: int) -> Path:
         return self._request.out / f"round-{number:02d}"
 
-    def _seeds(self, number: int, count: int) -> list[int]:
-        first = (number - 1) * self._config.round_episodes
-        return [online_seed(self._request.seed, first + index) for index in range(count)]
+    def _seed(self, episode: int) -> int:
+        return online_seed(self._request.seed, episode)

@@ -128,6 +128,27 @@ def test_without_processor_time_for_them_gradient_steps_are_left_out(
     assert [spent["updates"] for spent in results(request_)["run"]["training"]] == [10, 50, 70]
 
 
+def test_where_steps_count_rounds_end_with_the_episode_that_reaches_their_share(
+    request_: ValueBasedRequest, tmp_path: Path
+) -> None:
+    # Two rounds, of 700 and 350 steps; an episode has 300.
+    config = CONFIG.model_copy(update={"steps": 1050, "cpu_seconds": 1000.0})
+    request_ = replace(request_, config=config)
+
+    class Killed(Silent):
+        def round_done(self, result: Any) -> None:
+            if result.round == 1:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_value_based(request_, Killed())
+    rounds = run_value_based(replace(request_, resume=True), Silent())
+    assert [(result.episodes, result.steps) for result in rounds] == [(0, 0), (3, 900), (4, 1200)]
+    again = replace(request_, out=tmp_path / "at once")
+    run_value_based(again, Silent())
+    assert results(again) == results(request_)
+
+
 def test_a_run_that_broke_off_goes_on_as_if_nothing_had_happened(
     request_: ValueBasedRequest, tmp_path: Path
 ) -> None:
