@@ -49,6 +49,9 @@ def plot_rounds(runs: Sequence[tuple[str, Sequence[RoundResult]]], out: Path) ->
     left.set(title="exploitation (95 % interval)", xlabel=_STEPS, ylabel="return")
     right.set(title="collected episodes, mean; dashed: y+", xlabel=_STEPS)
     left.legend()
+    for axes in (left, right):
+        axes.locator_params(axis="x", nbins=5)
+        axes.xaxis.set_major_formatter("{x:,.0f}")
     save_figure(figure, out, dpi=120)
     return out
 
