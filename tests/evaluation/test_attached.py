@@ -11,7 +11,7 @@ import pytest
 from gac_ros.buffer.reader import read_episode
 from gac_ros.errors import TransportError
 from gac_ros.evaluation.collect import CollectionRequest, collect
-from gac_ros.evaluation.over_ros.publish import publish_inputs
+from gac_ros.evaluation.over_ros.publish import Playback, publish_bag
 from tests.nodes.support import Client
 from tests.ros_support import RosPeer, ros_peer, ros_process
 
@@ -63,7 +63,7 @@ def test_recorded_inputs_drive_a_live_controller(
         recorded = read_episode(bag)
         assert recorded.metadata is not None
         client.start(recorded.metadata.seed or 0)
-        assert publish_inputs(bag, 0.5, patience=60.0) > len(recorded)
+        assert publish_bag(bag, Playback(0.5, patience=60.0)) > len(recorded)
         live = read_episode(Path(client.summary()["bag"]))
     np.testing.assert_array_equal(live.observations[0], recorded.observations[0])
     np.testing.assert_array_equal(live.actions[0], recorded.actions[0])
@@ -75,4 +75,4 @@ def test_inputs_that_nobody_listens_to_are_a_clear_error(tmp_path: Path) -> None
     bag = collect(CollectionRequest("hopper", "random", 1, tmp_path))[0].bag
     assert bag is not None
     with pytest.raises(TransportError, match="nobody listens on /joint_states"):
-        publish_inputs(bag, patience=0.0)
+        publish_bag(bag, Playback(patience=0.0))

@@ -24,7 +24,6 @@ from gac_ros.errors import ConfigurationError, GacError
 from gac_ros.files import locked
 from gac_ros.sim.robot import SimulatedRobot, StepOutcome
 
-LIBRARY_FOLDER = Path("benchmarks") / "value_based"
 _RECORD_FILE = "training.json"
 _LOG_FILE = "worker.log"
 # A sourced or surrounding environment's packages must not leak into the worker's.

@@ -201,14 +201,6 @@ class Recording:
                 )
 
 
-def is_recording(path: Path) -> bool:
-    """Whether a path looks like a recording: a storage file, or a folder with one or metadata."""
-    path = Path(path)
-    if path.is_dir():
-        return (path / "metadata.yaml").exists() or bool(_storage_files(path))
-    return _plain(path).endswith((*STORAGES, ".bag")) or path.name == "metadata.yaml"
-
-
 def _files(path: Path, information: Information | None) -> list[Path]:
     if information is not None:
         folder = path if path.is_dir() else path.parent

@@ -47,11 +47,6 @@ class Playback:
     patience: float | None = 10.0
 
 
-def publish_inputs(bag: Path, rate: float = 1.0, *, patience: float = 10.0) -> int:
-    """Publish what the controller consumed; see `publish_bag`."""
-    return publish_bag(bag, Playback(rate=rate, patience=patience))
-
-
 def publish_bag(bag: Path, how: Playback) -> int:
     """Publish messages of a bag on the topics of the recording, in its timing.
 
