@@ -38,8 +38,9 @@ few seeds leave wide. *met over the starts only*: the latter includes zero.
 """
 _LEADS = """\
 Exploring's last round is held against the other's first one that has had as many *robot steps*; in
-the last column, as many episodes. Where episodes have no fixed length, as with a robot that falls, that is
-not the same: of equal steps exploring then makes more episodes, and so more rounds of training and of plan trials.
+the last column, as many episodes. Where episodes have no fixed length, as with a robot that falls,
+that is not the same: of equal steps exploring then makes more episodes, and so more rounds of
+training and of plan trials.
 """
 _COUNTS = """\
 *Robot steps* were collected and learned from; *simulated beside them*: steps of plan trials and of
