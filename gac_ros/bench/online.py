@@ -124,8 +124,8 @@ def _comparisons(records: Sequence[OnlineRecord]) -> Iterator[str]:
             " / ".join(dict.fromkeys(f"{r.steps:,}" for r in (pair.mine, pair.theirs))),
             f"{pair.mine.gate_steps:,} / {pair.theirs.gate_steps:,}",
             *(with_interval(r.exploitation) for r in (pair.mine, pair.theirs)),
-            _over_starts(pair.lead),
-            _over_starts(pair.lead_by_episodes),
+            _over_starts(lead([pair])),
+            _over_starts(lead_by_episodes([pair])),
         ]
         for pair in compared(records)
     ]

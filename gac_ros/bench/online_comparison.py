@@ -68,16 +68,6 @@ class Pair:
     theirs: RoundResult
     by_episodes: tuple[RoundResult, RoundResult] | None
 
-    @property
-    def lead(self) -> Difference | None:
-        """How far the one that explores is ahead."""
-        return difference((self.theirs, self.mine))
-
-    @property
-    def lead_by_episodes(self) -> Difference | None:
-        """Likewise, after as many episodes."""
-        return None if self.by_episodes is None else difference(self.by_episodes)
-
 
 def compared(records: Sequence[OnlineRecord]) -> Iterator[Pair]:
     """Exploring and the other strategies, where nothing but the strategy differs, at their end.

@@ -25,6 +25,6 @@ def test_they_give_up_a_real_time_priority() -> None:
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False
     )
     if "not permitted" in done.stderr:
-        pytest.skip("needs the right to a real-time priority")
+        pytest.skip("needs the right to a real-time priority: root, or a limit for rtprio")
     niceness = min(19, os.nice(0) + 10)
     assert done.stdout.split() == ["True", str(niceness)], done.stderr

@@ -47,9 +47,10 @@ class ValueBasedConfig(BaseModel):
     cpu_seconds: float | None = Field(default=None, gt=0.0)
     offline_share: float = Field(default=0.25, ge=0.0, lt=1.0)
 
-    def rounds(self) -> list[int]:
-        """Episodes of each round if they count; the last one may be shorter."""
-        return round_sizes(self.episodes, self.round_episodes)
+    @property
+    def rounds(self) -> int:
+        """How many rounds; the last one may be shorter."""
+        return len(round_sizes(self.episodes, self.round_episodes))
 
     def done(self, episodes: int, steps: int) -> float:
         """Share of the whole collection that these are, at most 1."""

@@ -125,7 +125,7 @@ class _Run:
         self._seconds: dict[str, float] = {}
 
     def run(self) -> list[RoundResult]:
-        rounds = range(1 + len(self._config.rounds()))
+        rounds = range(1 + self._config.rounds)
         done = [read_round(self._folder(number)) for number in rounds]
         if None in done:
             done = done[: done.index(None)]
@@ -218,9 +218,10 @@ class _Run:
         description = ActorDescription(config.algorithm, "explore")
         results: list[EpisodeResult] = []
         done, end = config.done(before.episodes, before.steps), config.done_after(number)
-        begin, shown, total = done, 0, config.rounds()[number - 1]
-        steps = before.steps
-        with self._watch.stage(f"round {number}: collecting and learning", total) as advance:
+        # Progress is told in episodes, or in as many parts where steps count.
+        shown, last = (round(share * config.episodes) for share in (done, end))
+        steps, stage = before.steps, f"round {number}: collecting and learning"
+        with self._watch.stage(stage, max(0, last - shown)) as advance:
             while done < end or not results:
                 started = time.perf_counter()
                 seed = self._seed(before.episodes + len(results))
@@ -232,8 +233,7 @@ class _Run:
                 steps += result.length
                 done = config.done(before.episodes + len(results), steps)
                 self._learn(round(config.updates_per_step * result.length), done)
-                share = 1.0 if done >= end else (done - begin) / (end - begin)
-                while shown < round(total * share):
+                while shown < min(last, round(done * config.episodes)):
                     shown += 1
                     advance(words(result))
         returns = returns_of(results)
